@@ -1,0 +1,2 @@
+noinst_LIBRARIES += libfilter.a
+libfilter_a_SOURCES = filter/placeholder.c

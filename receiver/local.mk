@@ -1,0 +1,2 @@
+noinst_LIBRARIES += libreceiver.a
+libreceiver_a_SOURCES = receiver/placeholder.c

@@ -1,0 +1,1 @@
+typedef int receiver_room; /* replaced by the room's first source */

@@ -1,0 +1,1 @@
+typedef int sandbox_room; /* replaced by the room's first source */

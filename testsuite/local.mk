@@ -1,0 +1,1 @@
+# unit tests, fuzz targets and scripts that belong to no single room
