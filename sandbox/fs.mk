@@ -1,0 +1,2 @@
+# sandbox, filesystem half
+SANDBOX_FS = sandbox/placeholder.c

@@ -1,0 +1,2 @@
+# sandbox, process half
+SANDBOX_PROC =
