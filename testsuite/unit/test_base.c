@@ -87,7 +87,7 @@ static void escaping(void **state)
 	_cleanup_buf_ struct buf b = BUF_INIT(NULL);
 
 	(void)state;
-	text_escape(&b, "a\nb\x1b\t\\#012 \\#9", 15);
+	text_escape(&b, "a\nb\x1b\t\\#012 \\#9", 14);
 	assert_string_equal(buf_str(&b), "a\\#012b\\#033\t\\#134#012 \\#9");
 }
 
