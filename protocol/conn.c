@@ -1,0 +1,482 @@
+/*
+ * conn.c - buffering, framing, time-outs and rate limit of the two streams.
+ */
+#include "config.h"
+#include "protocol/conn.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/uio.h>
+
+#include "base/clock.h"
+#include "base/say.h"
+
+#define IBUF_SIZE ((size_t)128 << 10)
+#define OBUF_SIZE ((size_t)264 << 10)
+#define HEADER 4
+
+static int in_fill(struct rd *r);
+static int out_drain(struct wr *w, size_t need);
+static int out_big(struct wr *w, const void *data, size_t len);
+static void open_frame(struct conn *c);
+
+static void set_nonblock(int fd)
+{
+	int fl = fcntl(fd, F_GETFL);
+
+	if (fl >= 0 && !(fl & O_NONBLOCK))
+		fcntl(fd, F_SETFL, fl | O_NONBLOCK);
+}
+
+int conn_init(struct conn *c, int in_fd, int out_fd, struct budget *budget, struct err *err)
+{
+	int64_t now = clock_ms();
+
+	*c = (struct conn){ .in_fd = in_fd, .out_fd = out_fd, .budget = budget, .posted = BUF_INIT(NULL) };
+	c->ibuf = mem_alloc(budget, IBUF_SIZE, 1);
+	c->obuf = mem_alloc(budget, OBUF_SIZE, 1);
+	if (!c->ibuf || !c->obuf) {
+		conn_done(c);
+		return fail(err, RX_MALLOC, "out of memory for connection buffers");
+	}
+	c->icap = IBUF_SIZE;
+	c->ocap = OBUF_SIZE;
+	c->in = (struct rd){ .fill = in_fill, .ctx = c, .err = err };
+	c->out = (struct wr){ .drain = out_drain, .big = out_big, .ctx = c, .err = err };
+	c->frame = c->obuf;
+	open_frame(c);
+	pthread_mutex_init(&c->post_lock, NULL);
+	atomic_store(&c->last_in, now);
+	atomic_store(&c->last_out, now);
+	set_nonblock(in_fd);
+	set_nonblock(out_fd);
+	return 0;
+}
+
+void conn_done(struct conn *c)
+{
+	mem_free(c->budget, c->ibuf);
+	mem_free(c->budget, c->obuf);
+	c->ibuf = c->obuf = NULL;
+	buf_free(&c->posted);
+}
+
+int conn_unread(struct conn *c, const void *data, size_t len)
+{
+	if (len > c->icap - c->iend)
+		return rd_fail(&c->in, RX_PROTOCOL, "too much data before the transfer");
+	memcpy(c->ibuf + c->iend, data, len);
+	c->iend += len;
+	return 0;
+}
+
+/* ---- waiting ---- */
+
+static int64_t quiet_since(struct conn *c)
+{
+	int64_t in = atomic_load_explicit(&c->last_in, memory_order_relaxed);
+	int64_t out = atomic_load_explicit(&c->last_out, memory_order_relaxed);
+
+	return MAX(in, out);
+}
+
+/* Milliseconds until the next time-out or keep-alive check, -1 for none. */
+static int poll_slice(const struct conn *c)
+{
+	unsigned lull = (c->timeout + 1) / 2;
+
+	return c->timeout ? (int)MIN(lull, 60u) * 1000 : -1;
+}
+
+static bool timed_out(struct conn *c)
+{
+	return c->timeout && clock_ms() - quiet_since(c) >= (int64_t)c->timeout * 1000;
+}
+
+/* One read(2) into the tail of the raw buffer. 1: got bytes, 0: would block or full, -1: end or error (in failed). */
+static int read_some(struct conn *c)
+{
+	ssize_t n;
+
+	if (c->iend == c->icap || c->in_eof)
+		return 0;
+	n = read(c->in_fd, c->ibuf + c->iend, c->icap - c->iend);
+	if (n > 0) {
+		c->iend += (size_t)n;
+		c->bytes_in += (uint64_t)n;
+		atomic_store_explicit(&c->last_in, clock_ms(), memory_order_relaxed);
+		return 1;
+	}
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return 0;
+	c->in_eof = true;
+	if (n < 0 && errno != ECONNRESET)
+		return rd_fail(&c->in, RX_SOCKETIO, "rsync: [%s] read error: %s (%d)", say_role(), strerror(errno), errno);
+	return rd_fail(&c->in, RX_STREAMIO, "rsync: connection unexpectedly closed (%llu bytes received so far) [%s]",
+		       (unsigned long long)c->bytes_in, say_role());
+}
+
+/* ---- input ---- */
+
+static int wait_readable(struct conn *c)
+{
+	struct pollfd pfd = { .fd = c->in_fd, .events = POLLIN };
+	int ms = poll_slice(c), n;
+
+	if (c->duplex) {
+		ms = conn_idle(c);
+		if (ms == -2)
+			return rd_fail(&c->in, c->out.err->code, "%s", c->out.err->text);
+	}
+	n = poll(&pfd, 1, ms);
+	if (n < 0 && errno != EINTR)
+		return rd_fail(&c->in, RX_SOCKETIO, "rsync: [%s] poll: %s (%d)", say_role(), strerror(errno), errno);
+	if (n == 0 && timed_out(c))
+		return rd_fail(&c->in, RX_TIMEOUT, "[%s] io timeout after %u seconds -- exiting", say_role(), c->timeout);
+	return 0;
+}
+
+/* Makes at least want <= icap raw bytes available. Only while `in` exposes nothing. */
+static int need_raw(struct conn *c, size_t want)
+{
+	if (c->ip == c->iend) {
+		c->ip = c->iend = 0;
+	} else if (c->icap - c->ip < want) {
+		memmove(c->ibuf, c->ibuf + c->ip, c->iend - c->ip);
+		c->iend -= c->ip;
+		c->ip = 0;
+	}
+	while (c->iend - c->ip < want) {
+		int got = read_some(c);
+
+		if (got < 0 || (got == 0 && c->in_eof))
+			return -1;
+		if (got == 0) {
+			/* Nothing at hand: whatever the peer may be waiting for goes out first. */
+			if (c->duplex && conn_flush(c) < 0)
+				return rd_fail(&c->in, c->out.err->code, "%s", c->out.err->text);
+			if (c->duplex && c->iend - c->ip >= want)
+				break;
+			if (wait_readable(c) < 0)
+				return -1;
+		}
+	}
+	return 0;
+}
+
+static int read_message(struct conn *c, int code, size_t len)
+{
+	bool text = (code >= MSG_ERROR_XFER && code <= MSG_WARNING) || code == MSG_DELETED;
+
+	switch (code) {
+	case MSG_ERROR_XFER: case MSG_INFO: case MSG_ERROR: case MSG_WARNING: case MSG_DELETED:
+	case MSG_IO_ERROR: case MSG_IO_TIMEOUT: case MSG_NOOP: case MSG_ERROR_EXIT: case MSG_SUCCESS: case MSG_NO_SEND:
+		break;
+	case 5: case 6: case 7: case 8: case 9: case 10:
+		return rd_fail(&c->in, RX_STREAMIO, "invalid multi-message %d:%zu [%s]", code, len, say_role());
+	default:
+		return rd_fail(&c->in, RX_STREAMIO, "unexpected tag %d [%s]", code, say_role());
+	}
+	if (text && len > MSG_TEXT_MAX)
+		return rd_fail(&c->in, RX_STREAMIO, "multiplexing overflow %d:%zu [%s]", code, len, say_role());
+	if (!text && len != 4 && !(len == 0 && (code == MSG_NOOP || code == MSG_ERROR_EXIT)))
+		return rd_fail(&c->in, RX_STREAMIO, "invalid multi-message %d:%zu [%s]", code, len, say_role());
+	if (need_raw(c, len) < 0)
+		return -1;
+	c->ip += len;
+	return c->on_msg ? c->on_msg(c->on_msg_ctx, (unsigned)code, c->ibuf + c->ip - len, len) : 0;
+}
+
+static int in_fill(struct rd *r)
+{
+	struct conn *c = r->ctx;
+	size_t n;
+
+	if (!c->in_mux) {
+		if (need_raw(c, 1) < 0)
+			return -1;
+		n = c->iend - c->ip;
+	} else {
+		while (!c->frame_left) {
+			uint32_t h;
+			int code;
+
+			if (need_raw(c, HEADER) < 0)
+				return -1;
+			h = get_le32(c->ibuf + c->ip);
+			c->ip += HEADER;
+			code = (int)(h >> 24) - 7;
+			if (code == MSG_DATA)
+				c->frame_left = h & 0xffffff;
+			else if (read_message(c, code, h & 0xffffff) < 0)
+				return -1;
+			if (r->failed)
+				return -1;
+		}
+		if (need_raw(c, 1) < 0)
+			return -1;
+		n = MIN(c->iend - c->ip, c->frame_left);
+		c->frame_left -= n;
+	}
+	r->p = c->ibuf + c->ip;
+	r->end = r->p + n;
+	c->ip += n;
+	return 0;
+}
+
+void conn_mux_in(struct conn *c, bool on)
+{
+	/* Bytes that were exposed raw but not read belong to the new mode. */
+	if (!c->in.failed && !c->in_mux) {
+		c->ip -= rd_avail(&c->in);
+		c->in.p = c->in.end = NULL;
+	}
+	c->in_mux = on;
+}
+
+/* ---- output ---- */
+
+static size_t header_len(const struct conn *c)
+{
+	return c->out_mux ? HEADER : 0;
+}
+
+/* Opens a frame at c->frame: the writer may fill up to FRAME_MAX bytes behind its header. */
+static void open_frame(struct conn *c)
+{
+	size_t left = c->ocap - (size_t)(c->frame - c->obuf) - header_len(c);
+
+	c->out.p = c->frame + header_len(c);
+	c->out.end = c->out.p + MIN(left, (size_t)FRAME_MAX);
+}
+
+/* Closes the open frame: fills its header in, or drops it when empty. */
+static void close_frame(struct conn *c)
+{
+	size_t len = (size_t)(c->out.p - c->frame) - header_len(c);
+
+	if (len && c->out_mux)
+		put_le32(c->frame, (uint32_t)(MSG_DATA + 7) << 24 | (uint32_t)len);
+	if (len)
+		c->frame = c->out.p;
+	c->out.p = c->out.end = c->frame;
+}
+
+static void pace(struct conn *c, size_t n)
+{
+	int64_t now = clock_ms(), wait;
+
+	if (!c->bwlimit)
+		return;
+	if (c->bw_next < now)
+		c->bw_next = now;
+	c->bw_next += (int64_t)(n * 1000 / c->bwlimit);
+	wait = c->bw_next - now;
+	/* Small debts are carried over instead of being slept off one by one. */
+	if (wait > 100)
+		usleep((useconds_t)(wait * 1000));
+}
+
+static int wait_writable(struct conn *c)
+{
+	struct pollfd pfd[2] = {
+		{ .fd = c->out_fd, .events = POLLOUT },
+		{ .fd = c->in_fd, .events = POLLIN },
+	};
+	bool both = c->duplex && !c->in_eof && !c->in.failed && c->iend < c->icap;
+	int n = poll(pfd, both ? 2 : 1, poll_slice(c));
+
+	if (n < 0 && errno != EINTR)
+		return wr_fail(&c->out, RX_SOCKETIO, "rsync: [%s] poll: %s (%d)", say_role(), strerror(errno), errno);
+	if (n == 0 && timed_out(c))
+		return wr_fail(&c->out, RX_TIMEOUT, "[%s] io timeout after %u seconds -- exiting", say_role(), c->timeout);
+	if (n > 0 && both && pfd[1].revents)
+		read_some(c);
+	return 0;
+}
+
+static int send_all(struct conn *c, struct iovec *iov, int cnt)
+{
+	size_t total = 0;
+
+	while (cnt) {
+		ssize_t n;
+
+		if (!iov->iov_len) {
+			iov++, cnt--;
+			continue;
+		}
+		n = writev(c->out_fd, iov, cnt);
+		if (n < 0) {
+			if (errno == EINTR)
+				continue;
+			if (errno == EAGAIN) {
+				if (wait_writable(c) < 0)
+					return -1;
+				continue;
+			}
+			return wr_fail(&c->out, RX_SOCKETIO, "rsync: [%s] write error: %s (%d)", say_role(), strerror(errno), errno);
+		}
+		c->bytes_out += (uint64_t)n;
+		total += (size_t)n;
+		atomic_store_explicit(&c->last_out, clock_ms(), memory_order_relaxed);
+		while (cnt && (size_t)n >= iov->iov_len) {
+			n -= (ssize_t)iov->iov_len;
+			iov++, cnt--;
+		}
+		if (cnt) {
+			iov->iov_base = (char *)iov->iov_base + n;
+			iov->iov_len -= (size_t)n;
+		}
+	}
+	pace(c, total);
+	return 0;
+}
+
+/* Sends posted messages, closed frames, and optionally one more frame header and block. */
+static int transmit(struct conn *c, const void *head, size_t head_len, const void *data, size_t len)
+{
+	_cleanup_buf_ struct buf msgs = BUF_INIT(NULL);
+	struct iovec iov[4];
+	size_t ready = (size_t)(c->frame - c->obuf);
+	int rc;
+
+	if (atomic_load(&c->has_posted)) {
+		pthread_mutex_lock(&c->post_lock);
+		msgs = c->posted;
+		c->posted = (struct buf)BUF_INIT(NULL);
+		atomic_store(&c->has_posted, false);
+		pthread_mutex_unlock(&c->post_lock);
+	}
+	iov[0] = (struct iovec){ msgs.data, msgs.len };
+	iov[1] = (struct iovec){ c->obuf, ready };
+	iov[2] = (struct iovec){ (void *)(uintptr_t)head, head_len };
+	iov[3] = (struct iovec){ (void *)(uintptr_t)data, len };
+	c->frame = c->obuf;
+	rc = send_all(c, iov, 4);
+	if (rc == 0)
+		open_frame(c);
+	return rc;
+}
+
+int conn_flush(struct conn *c)
+{
+	if (c->out.failed)
+		return -1;
+	close_frame(c);
+	if (c->frame == c->obuf && !atomic_load(&c->has_posted)) {
+		open_frame(c);
+		return 0;
+	}
+	return transmit(c, NULL, 0, NULL, 0);
+}
+
+static int out_drain(struct wr *w, size_t need)
+{
+	struct conn *c = w->ctx;
+
+	close_frame(c);
+	if (c->ocap - (size_t)(c->frame - c->obuf) < MAX(need, (size_t)WR_ROOM) + HEADER)
+		return transmit(c, NULL, 0, NULL, 0);
+	open_frame(c);
+	return 0;
+}
+
+static int out_big(struct wr *w, const void *data, size_t len)
+{
+	struct conn *c = w->ctx;
+	const uint8_t *d = data;
+
+	while (len) {
+		size_t n = MIN(len, (size_t)FRAME_MAX);
+		uint8_t head[HEADER];
+
+		close_frame(c);
+		put_le32(head, (uint32_t)(MSG_DATA + 7) << 24 | (uint32_t)n);
+		if (transmit(c, head, header_len(c), d, n) < 0)
+			return -1;
+		d += n;
+		len -= n;
+	}
+	return 0;
+}
+
+int conn_mux_out(struct conn *c, bool on)
+{
+	if (conn_flush(c) < 0)
+		return -1;
+	c->out_mux = on;
+	c->frame = c->obuf;
+	open_frame(c);
+	return 0;
+}
+
+bool conn_pending(const struct conn *c)
+{
+	return c->out.p != c->obuf + header_len(c) || atomic_load(&c->has_posted);
+}
+
+void conn_post(struct conn *c, enum msg_code code, const void *data, size_t len)
+{
+	uint8_t head[HEADER];
+
+	put_le32(head, (uint32_t)(code + 7) << 24 | (uint32_t)len);
+	pthread_mutex_lock(&c->post_lock);
+	if (c->out_mux) {
+		buf_add(&c->posted, head, HEADER);
+		buf_add(&c->posted, data, len);
+		atomic_store(&c->has_posted, true);
+	}
+	pthread_mutex_unlock(&c->post_lock);
+	if (c->wake)
+		c->wake(c->wake_ctx);
+}
+
+void conn_post_int(struct conn *c, enum msg_code code, int32_t v)
+{
+	uint8_t b[4];
+
+	put_le32(b, (uint32_t)v);
+	conn_post(c, code, b, 4);
+}
+
+int conn_idle(struct conn *c)
+{
+	unsigned lull = (c->timeout + 1) / 2;
+	static const uint8_t empty[HEADER] = { 0, 0, 0, 7 };
+
+	if (conn_flush(c) < 0)
+		return -2;
+	if (!c->timeout)
+		return -1;
+	if (timed_out(c)) {
+		wr_fail(&c->out, RX_TIMEOUT, "[%s] io timeout after %u seconds -- exiting", say_role(), c->timeout);
+		return -2;
+	}
+	if (c->out_mux && clock_ms() - atomic_load(&c->last_out) >= (int64_t)lull * 1000 &&
+	    transmit(c, empty, HEADER, NULL, 0) < 0)
+		return -2;
+	return poll_slice(c);
+}
+
+void conn_drain(struct conn *c, int max_ms)
+{
+	int64_t until = clock_ms() + max_ms;
+
+	atomic_store(&c->stopping, true);
+	while (!c->in_eof) {
+		struct pollfd pfd = { .fd = c->in_fd, .events = POLLIN };
+		int64_t left = until - clock_ms();
+		char scrap[16384];
+		ssize_t n;
+
+		if (left <= 0)
+			return;
+		if (poll(&pfd, 1, (int)left) <= 0)
+			continue;
+		n = read(c->in_fd, scrap, sizeof scrap);
+		if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+			return;
+	}
+}
