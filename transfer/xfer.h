@@ -1,0 +1,68 @@
+/*
+ * xfer.h - one transfer: what the sender and the receiver roles are given to work with.
+ *
+ * Built by session/ before a role starts. The rule for threads: what is not const here
+ * belongs to the thread named in the comment.
+ */
+#ifndef TRANSFER_XFER_H
+#define TRANSFER_XFER_H
+
+#include "base/mem.h"
+#include "protocol/conn.h"
+#include "protocol/item.h"
+#include "transfer/options.h"
+
+struct fent;
+struct filter_list;
+struct anchor;
+struct broker_client;
+
+/* Names and ids of this system. In a confined worker the answers come from the monitor. Thread-safe. */
+struct id_service {
+	void *ctx;
+	/* Name of an id into buf; 0 or -ENOENT. */
+	int (*name)(void *ctx, bool is_group, uint32_t id, char *buf, size_t size);
+	/* Id of a name; 0 or -ENOENT. */
+	int (*id)(void *ctx, bool is_group, const char *name, uint32_t *id);
+};
+
+struct xfer {
+	const struct xfer_opts *o;
+	const struct xfer_proto *p;
+	struct conn *conn;
+	struct budget *budget;
+	const struct id_service *ids;
+
+	/* What the process may touch: the module root (daemon), or "/" as the invoking user sees it. */
+	const struct anchor *root;
+	const char *cwd;               /* directory of relative arguments, anchor-relative, "" = the anchor */
+	const char *module;            /* module name for messages, or NULL: " (in MODULE)" is added to paths */
+	const char *const *args;       /* path arguments, cleaned, anchor-relative (leading slash kept for -R) */
+	int arg_count;
+
+	struct filter_list *daemon_filter;     /* module's rules; NULL without */
+	struct filter_list *filter;            /* the client's rules as this side evaluates them */
+	struct broker_client *broker;          /* NULL: this session creates no devices */
+
+	/* Fixed after the handshake. */
+	int64_t start_ms;
+
+	/* Results, written by the role's owning thread, read by session/ at the end. */
+	int io_error;                  /* IOERR_* */
+	struct del_stats deleted;
+	struct xfer_stats stats;
+	int64_t literal, matched, files_sent;
+
+	/* Item log of a daemon (`transfer logging`): called when an item is finished; NULL without. */
+	void (*log_item)(void *ctx, const struct fent *e, const struct item *it, const char *op);
+	void *log_ctx;
+};
+
+/*
+ * The roles. Each runs from "the filter list was read" to the goodbye and returns 0, or -1 with the
+ * connection's error records filled. They do not send MSG_ERROR_EXIT and do not exit.
+ */
+int sender_run(struct xfer *x);
+int receiver_run(struct xfer *x);
+
+#endif
