@@ -1,2 +1,2 @@
 # sandbox, process half
-SANDBOX_PROC =
+SANDBOX_PROC = sandbox/chan.h sandbox/confine.h sandbox/spawn.h sandbox/broker.h

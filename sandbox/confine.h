@@ -1,0 +1,164 @@
+/*
+ * confine.h - giving up power: what each process of kedge may still do (spec 09 §15).
+ *
+ * The listener (or a single-use server) calls confine_prepare() once: it finds out what the
+ * kernel offers, and compiles the seccomp filter of every role it will need, so that confining
+ * a process later costs a handful of system calls. A role process calls confine_apply() as
+ * its first act, while it has one thread and has read nothing from the peer.
+ *
+ * Layers are independent of each other; the report says which of them hold. A layer that the
+ * kernel offers and that cannot be applied is an error whatever the policy: there is no
+ * "proceed unconfined". What the kernel does not offer is judged by the policy.
+ */
+#ifndef SANDBOX_CONFINE_H
+#define SANDBOX_CONFINE_H
+
+#include <sys/types.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/util.h"
+
+enum confine_role {
+	CONFINE_GATE,           /* pre-authentication: socket and monitor channel, nothing else */
+	CONFINE_WORKER_RECV,    /* daemon worker that writes a module */
+	CONFINE_WORKER_SEND,    /* daemon worker that reads one (also any read-only module) */
+	CONFINE_SERVER_RECV,    /* remote-shell server or client, receiving, with the user's own ids */
+	CONFINE_SERVER_SEND,
+	CONFINE_BROKER,         /* device nodes; used by broker_start() */
+	CONFINE_BROKER_OPEN,    /* the same where `device open` is on */
+	CONFINE_NROLES
+};
+
+#define CONFINE_ROLE(r) (1u << (r))
+#define CONFINE_ALL_ROLES (CONFINE_ROLE(CONFINE_NROLES) - 1)
+
+/* The `sandbox` parameter. */
+enum confine_policy {
+	CONFINE_DEFAULT,        /* openat2 and seccomp are required, Landlock is preferred */
+	CONFINE_REQUIRE,        /* every layer is required */
+	CONFINE_PREFER,         /* whatever the kernel offers */
+};
+
+enum confine_layer {
+	CONFINE_L_FDS,          /* all descriptors closed but the listed ones */
+	CONFINE_L_LIMITS,       /* rlimits */
+	CONFINE_L_ROOT,         /* chroot, at the module root or at an empty directory */
+	CONFINE_L_IDS,          /* uid, gid, groups switched */
+	CONFINE_L_CAPS,         /* capability sets reduced, bounding set cut, securebits locked */
+	CONFINE_L_NNP,          /* no_new_privs, dumpable 0 */
+	CONFINE_L_LANDLOCK,     /* file-system rights by Landlock */
+	CONFINE_L_NET,          /* no TCP bind or connect (Landlock ABI 4) */
+	CONFINE_L_SCOPE,        /* no signals or abstract sockets out of the domain (ABI 6) */
+	CONFINE_L_SECCOMP,      /* system-call allow-list */
+	CONFINE_NLAYERS
+};
+
+enum confine_state {
+	CONFINE_UNTRIED,
+	CONFINE_HELD,
+	CONFINE_PARTLY,         /* an older kernel's share of it; the text says what is missing */
+	CONFINE_MISSING,        /* not offered by the kernel, or not permitted to this user */
+	CONFINE_NOT_NEEDED,     /* nothing to give up: e.g. a plain user has no capabilities */
+	CONFINE_SWITCHED_OFF,   /* by KEDGE_DISABLE in a test build */
+};
+
+struct confine_report {
+	enum confine_role role;
+	struct {
+		enum confine_state state;
+		char text[88];
+	} layer[CONFINE_NLAYERS];
+};
+
+/* What the kernel offers, found by confine_prepare(). */
+struct confine_kernel {
+	int landlock_abi;       /* 0: none */
+	bool seccomp;           /* filters with KILL_PROCESS */
+	bool openat2;
+	bool fchmodat2;
+	bool xattrat;           /* setxattrat and family */
+	bool close_range;
+	bool pidfd;
+	bool userns;            /* this user may make a user namespace */
+};
+
+/* Directories a role may reach, for the Landlock domain. */
+enum confine_rights {
+	CONFINE_READ,           /* read files and directories */
+	CONFINE_READ_REMOVE,    /* the same and remove files (--remove-source-files) */
+	CONFINE_WRITE,          /* all of a receiver's rights; never device nodes, never execute */
+};
+
+struct confine_dir {
+	int fd;                 /* held O_PATH or O_DIRECTORY fd; a non-directory is allowed with CONFINE_READ */
+	enum confine_rights rights;
+};
+
+struct confine_params {
+	/* Directory that becomes "/". Used where the process has CAP_SYS_CHROOT, or may make a user
+	   namespace (gate only: in one, foreign owners would be shown as nobody). -1: the gate takes
+	   the prepared empty directory, the others keep "/". A directory below it stays where it was:
+	   the fds in dirs and keep_fds stay valid. */
+	int root_fd;
+	const struct confine_dir *dirs;
+	size_t ndirs;
+	/* Descriptors to keep besides 0-2, any order. fds of dirs and root_fd are not kept by themselves. */
+	const int *keep_fds;
+	size_t nkeep;
+	/* Identity; ignored (with a report) when the process is not root. */
+	bool set_ids;
+	uid_t uid;
+	gid_t gid;
+	const gid_t *groups;    /* complete list for setgroups */
+	size_t ngroups;
+	bool setfcap;           /* a uid-0 receiver may set security.capability xattrs */
+	/* Limits; 0 = the role's default of spec 09 §15.5. */
+	uint64_t memory;        /* the session's memory budget in bytes */
+	unsigned nofile;
+	unsigned threads;       /* most threads at one time (their arenas count in the address space) */
+	uint64_t fsize;         /* largest file written; 0 = no limit for workers */
+	unsigned cpu_seconds;
+	/* Process that must outlive this one: death of it kills this one. 0: none. Its id as seen
+	   before fork (getpid() in the parent). */
+	pid_t parent;
+};
+
+#define CONFINE_PARAMS_INIT { .root_fd = -1 }
+
+/* Finds the kernel's features and compiles the filters of the roles in the mask (CONFINE_ROLE). May be called
+   again with more roles. Fails (RX_UNSUPPORTED) when policy requires what the kernel lacks. */
+int confine_prepare(unsigned roles, enum confine_policy policy, struct err *e) NODISCARD;
+
+/* What confine_prepare() found; all zero before it. */
+const struct confine_kernel *confine_kernel(void);
+
+/* Where the empty directory for the gate is taken from when it must be made: default "/var/empty",
+   "/run", "/tmp". Held as an fd since confine_prepare(); -1 without the gate role. */
+int confine_empty_root(void);
+
+/* Confines the calling process, for good. Single-threaded callers only. On failure (RX_UNSUPPORTED) the process
+   must exit; it may have lost part of its powers. report may be NULL. */
+int confine_apply(enum confine_role role, const struct confine_params *p, struct confine_report *report, struct err *e) NODISCARD;
+
+/* The same report without doing anything: what would hold for this role if the calling process, as it is now,
+   applied it. For `--check-config`. */
+void confine_foresee(enum confine_role role, const struct confine_params *p, struct confine_report *report);
+
+/* Forks one throw-away child per forbidden act, under the exact profile of a worker, and fails if any act
+   succeeds: a device node, a whiteout, a socket, an exec (spec 09 §15.6 step 6). Once per daemon start.
+   p as for confine_apply. */
+int confine_self_test(enum confine_role role, const struct confine_params *p, struct err *e) NODISCARD;
+
+/* "role: chroot yes; ids 65534:65534; …" on one line, for the log. */
+void confine_report_line(const struct confine_report *r, struct buf *out);
+/* One line per layer, indented by two blanks, for --check-config. */
+void confine_report_table(const struct confine_report *r, struct buf *out);
+
+const char *confine_role_name(enum confine_role role);
+const char *confine_layer_name(enum confine_layer layer);
+
+/* True in a process in which confine_apply() succeeded. */
+bool confine_done(void);
+
+#endif
