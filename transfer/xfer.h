@@ -53,6 +53,8 @@ struct xfer {
 	struct xfer_stats stats;
 	int64_t literal, matched, files_sent;
 
+	bool peer_exited;              /* input owner: the peer ended the session with MSG_ERROR_EXIT */
+
 	/* Item log of a daemon (`transfer logging`): called when an item is finished; NULL without. */
 	void (*log_item)(void *ctx, const struct fent *e, const struct item *it, const char *op);
 	void *log_ctx;
@@ -64,5 +66,12 @@ struct xfer {
  */
 int sender_run(struct xfer *x);
 int receiver_run(struct xfer *x);
+
+/* For a role's conn->on_msg: handles the frames that every role treats alike (text from the peer, NOOP,
+   ERROR_EXIT). 1: handled, 0: the role's own business, -1: the session ends (the reader has failed). */
+int xfer_common_msg(struct xfer *x, unsigned code, const uint8_t *data, size_t len);
+
+/* A frame that may not arrive in this role: fails the reader with RX_STREAMIO and returns -1. */
+int xfer_bad_msg(struct xfer *x, unsigned code, size_t len);
 
 #endif

@@ -1,0 +1,56 @@
+/*
+ * session.h - one transfer from the arguments to the goodbye, on a server.
+ *
+ * Two ways in: session_run_daemon() in a worker that the daemon has confined, after
+ * "@RSYNCD: OK" was sent; session_main_server() for `kedge --server …` behind a remote
+ * shell. Both return the process's exit code.
+ */
+#ifndef SESSION_SESSION_H
+#define SESSION_SESSION_H
+
+#include "transfer/xfer.h"
+
+/* Effective values of the module, copied from the configuration (spec 06 §3). */
+struct session_policy {
+	const char *module;
+	bool read_only, write_only;
+	int timeout;                   /* seconds; <= 0: not set */
+	bool sanitize;                 /* spec 06 §12.1: "sanitise arguments" */
+	bool munge_symlinks;
+	bool ids_are_numeric;          /* `numeric ids` in effect (§3.6) */
+	bool fake_super, ignore_errors, ignore_nonreadable;
+	int open_noatime;              /* -1 unset, 0, 1 */
+	bool dont_compress_all;        /* `dont compress = *` */
+	int max_verbosity;
+	unsigned bwlimit;              /* KiB/s cap of the daemon's command line; 0 = none */
+	const char *refuse_options;    /* never NULL */
+	const char *incoming_chmod, *outgoing_chmod, *temp_dir, *charset;   /* NULL or "": none */
+	struct filter_list *filter;    /* NULL without rules */
+	bool super_allowed;            /* the worker's identity is the super-user */
+	bool device_open;              /* --copy-devices and --write-devices may open nodes */
+};
+
+struct session_start {
+	int in_fd, out_fd;
+	int proto;                     /* agreed by the greetings */
+	const void *unread;            /* bytes that were read ahead by the gate; may be NULL */
+	size_t unread_len;
+	int handshake_seconds;         /* deadline of argument phase and set-up; 0 = none (remote-shell daemon) */
+	struct session_policy policy;
+	const char *user;              /* "" if anonymous */
+	const char *host, *addr;       /* for log lines */
+	const struct anchor *root;     /* module root */
+	const struct id_service *ids;
+	struct broker_client *broker;  /* NULL: no devices */
+	/* One line for the daemon's log; NULL for none. */
+	void (*log)(void *ctx, const char *text);
+	void *log_ctx;
+	/* Tells the monitor the direction once the options are known; may be NULL. 0, or -1 to stop. */
+	int (*on_request)(void *ctx, bool sending, bool wants_devices, const char *request);
+	void *on_request_ctx;
+};
+
+int session_run_daemon(const struct session_start *st);
+int session_main_server(int argc, char **argv);
+
+#endif
