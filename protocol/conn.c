@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/eventfd.h>
 #include <sys/uio.h>
 
 #include "base/clock.h"
@@ -33,12 +34,19 @@ int conn_init(struct conn *c, int in_fd, int out_fd, struct budget *budget, stru
 {
 	int64_t now = clock_ms();
 
-	*c = (struct conn){ .in_fd = in_fd, .out_fd = out_fd, .budget = budget, .posted = BUF_INIT(NULL) };
+	*c = (struct conn){ .in_fd = in_fd, .out_fd = out_fd, .budget = budget,  .posted = BUF_INIT(NULL), .stop_fd = -1 };
 	c->ibuf = mem_alloc(budget, IBUF_SIZE, 1);
 	c->obuf = mem_alloc(budget, OBUF_SIZE, 1);
 	if (!c->ibuf || !c->obuf) {
 		conn_done(c);
 		return fail(err, RX_MALLOC, "out of memory for connection buffers");
+	}
+	c->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (c->stop_fd < 0) {
+		int en = errno;
+
+		conn_done(c);
+		return fail_errno(err, RX_IPC, en, "eventfd failed");
 	}
 	c->icap = IBUF_SIZE;
 	c->ocap = OBUF_SIZE;
@@ -59,6 +67,9 @@ void conn_done(struct conn *c)
 	mem_free(c->budget, c->ibuf);
 	mem_free(c->budget, c->obuf);
 	c->ibuf = c->obuf = NULL;
+	if (c->stop_fd > 0)
+		close(c->stop_fd);
+	c->stop_fd = -1;
 	buf_free(&c->posted);
 }
 
@@ -121,7 +132,10 @@ static int read_some(struct conn *c)
 
 static int wait_readable(struct conn *c)
 {
-	struct pollfd pfd = { .fd = c->in_fd, .events = POLLIN };
+	struct pollfd pfd[2] = {
+		{ .fd = c->in_fd, .events = POLLIN },
+		{ .fd = c->stop_fd, .events = POLLIN },
+	};
 	int ms = poll_slice(c), n;
 
 	if (c->duplex) {
@@ -129,7 +143,7 @@ static int wait_readable(struct conn *c)
 		if (ms == -2)
 			return rd_fail(&c->in, c->out.err->code, "%s", c->out.err->text);
 	}
-	n = poll(&pfd, 1, ms);
+	n = poll(pfd, 2, ms);
 	if (n < 0 && errno != EINTR)
 		return rd_fail(&c->in, RX_SOCKETIO, "rsync: [%s] poll: %s (%d)", say_role(), strerror(errno), errno);
 	if (n == 0 && timed_out(c))
@@ -148,8 +162,13 @@ static int need_raw(struct conn *c, size_t want)
 		c->ip = 0;
 	}
 	while (c->iend - c->ip < want) {
-		int got = read_some(c);
+		int got;
 
+		if (atomic_load_explicit(&c->stopping, memory_order_relaxed)) {
+			c->in.err->quiet = true;
+			return rd_fail(&c->in, RX_STREAMIO, "%s", "");
+		}
+		got = read_some(c);
 		if (got < 0 || (got == 0 && c->in_eof))
 			return -1;
 		if (got == 0) {
@@ -280,18 +299,22 @@ static void pace(struct conn *c, size_t n)
 
 static int wait_writable(struct conn *c)
 {
-	struct pollfd pfd[2] = {
-		{ .fd = c->out_fd, .events = POLLOUT },
-		{ .fd = c->in_fd, .events = POLLIN },
-	};
 	bool both = c->duplex && !c->in_eof && !c->in.failed && c->iend < c->icap;
-	int n = poll(pfd, both ? 2 : 1, poll_slice(c));
+	bool stop = atomic_load(&c->stopping);
+	struct pollfd pfd[3] = {
+		{ .fd = c->out_fd, .events = POLLOUT },
+		{ .fd = stop ? -1 : c->stop_fd, .events = POLLIN },
+		{ .fd = both ? c->in_fd : -1, .events = POLLIN },
+	};
+	int n = poll(pfd, 3, stop ? 200 : poll_slice(c));
 
 	if (n < 0 && errno != EINTR)
 		return wr_fail(&c->out, RX_SOCKETIO, "rsync: [%s] poll: %s (%d)", say_role(), strerror(errno), errno);
-	if (n == 0 && timed_out(c))
+	if (n == 0 && !stop && timed_out(c))
 		return wr_fail(&c->out, RX_TIMEOUT, "[%s] io timeout after %u seconds -- exiting", say_role(), c->timeout);
-	if (n > 0 && both && pfd[1].revents)
+	if (n == 0 && stop && clock_ms() - atomic_load(&c->stop_ms) > CONN_STOP_GRACE)
+		return wr_fail(&c->out, RX_STREAMIO, "the peer does not read (%s)", say_role());
+	if (n > 0 && both && pfd[2].revents)
 		read_some(c);
 	return 0;
 }
@@ -460,11 +483,23 @@ int conn_idle(struct conn *c)
 	return poll_slice(c);
 }
 
+void conn_stop(struct conn *c)
+{
+	uint64_t one = 1;
+
+	if (atomic_exchange(&c->stopping, true))
+		return;
+	atomic_store(&c->stop_ms, clock_ms());
+	/* Cannot fail: the counter never comes near its limit. */
+	if (write(c->stop_fd, &one, sizeof one) < 0)
+		return;
+}
+
 void conn_drain(struct conn *c, int max_ms)
 {
 	int64_t until = clock_ms() + max_ms;
 
-	atomic_store(&c->stopping, true);
+	conn_stop(c);
 	while (!c->in_eof) {
 		struct pollfd pfd = { .fd = c->in_fd, .events = POLLIN };
 		int64_t left = until - clock_ms();

@@ -65,6 +65,8 @@ struct conn {
 	unsigned timeout;          /* seconds; 0 = none; set before threads start */
 	_Atomic int64_t last_in, last_out;   /* clock_ms of the last successful read and write */
 	atomic_bool stopping;      /* set when the session ends early: reads then end quietly */
+	_Atomic int64_t stop_ms;   /* clock_ms of conn_stop */
+	int stop_fd;               /* eventfd that wakes whoever waits for the descriptors */
 	pthread_mutex_t post_lock;
 	struct buf posted;         /* framed messages; guarded by post_lock */
 	atomic_bool has_posted;
@@ -101,6 +103,11 @@ void conn_post_int(struct conn *c, enum msg_code code, int32_t v);
    one is due, and fails on time-out (spec 01 §11). Returns milliseconds to wait at most, -1 for ever,
    -2 on failure (conn->out failed). */
 int conn_idle(struct conn *c);
+
+/* Any thread: the session ends early. A blocked or later read fails quietly at once; a write that cannot
+   go out fails after CONN_STOP_GRACE milliseconds, so that last messages still have their chance. */
+#define CONN_STOP_GRACE 5000
+void conn_stop(struct conn *c);
 
 /* After a fatal error: reads and discards until end of stream, MSG_ERROR_EXIT, or max_ms. */
 void conn_drain(struct conn *c, int max_ms);
