@@ -15,9 +15,11 @@
 #include "protocol/wire.h"
 
 /* The directory part of names, shared by the entries of a directory: no trailing slash, "" for
-   the transfer root. With --relative it may begin with '/'. */
+   the transfer root. With --relative it may begin with '/' ("/" alone is the directory of "/x").
+   One per string in a set, so equal pointers mean equal directories. */
 struct fdir {
 	uint32_t len;
+	uint32_t hash, mark;           /* private */
 	char s[];
 };
 
@@ -77,6 +79,11 @@ struct flist {
 	uint8_t *state;                /* count bytes for the receiving side's generator; zeroed */
 	int64_t total_size;            /* regular files and symlinks */
 	void *user;                    /* for the role that uses the list */
+
+	/* private: where flist_lookup finds the entries of a directory */
+	struct fgroup *groups;
+	uint32_t *group_hash;
+	uint32_t group_count, group_mask;
 };
 
 /* What the options and the negotiation make of the list format. */
@@ -88,6 +95,8 @@ struct flist_fmt {
 	bool wire_order;               /* --iconv: indexes are wire positions (spec 02 §11) */
 	unsigned sum_len;              /* digest bytes of -c entries; 0 without -c */
 	unsigned max_entries;          /* 0: only the index space and the budget limit */
+	bool no_names;                 /* sender, module with `numeric ids`: names neither inline nor in the lists, but
+	                                  the lists' frame and the name of id 0 are sent (spec 02 §4.7) */
 };
 
 /* Counts for --stats (spec 03 §17). */
@@ -95,7 +104,8 @@ struct flist_stats {
 	int64_t files, dirs, links, devices, specials, total_size, bytes;
 };
 
-/* Called when an id is seen with its name (inline or in the id lists); name is NUL-terminated. */
+/* Called when an id is seen with its name (inline or in the id lists, id 0 included); name is not empty
+   and NUL-terminated. */
 typedef void flist_id_fn(void *ctx, bool is_group, uint32_t id, const char *name);
 
 /* Asked by the encoder: the name of an id, or NULL. */
@@ -103,7 +113,9 @@ typedef const char *flist_name_fn(void *ctx, bool is_group, uint32_t id);
 
 struct flist_set;
 
-/* NULL without memory. receiving: apply every check of spec 02 §18 that needs no client knowledge. */
+/* NULL without memory. receiving: apply every check of spec 02 §18 that needs no client knowledge
+   (rows 15, 16 and §5.3 are the on_entry hook's; rows 24-29 the caller's, by flist_find and flist_entry).
+   fmt is copied. */
 struct flist_set *flist_set_new(const struct flist_fmt *fmt, struct budget *budget, bool receiving);
 void flist_set_free(struct flist_set *s);
 const struct flist_stats *flist_set_stats(const struct flist_set *s);
@@ -115,14 +127,16 @@ struct flist *flist_last(const struct flist_set *s);
 /* Reads one list (first or sub-list) with its end marker and, in non-incremental mode, the id lists
    and the io_error of old protocols; sorts it, removes duplicates (they become holes) and appends it.
    dir_ndx: -1 for the first list, else the announced directory number (checked here). Bits of
-   io_error are OR-ed into *io_error (masked; dropped with ignore_errors). NULL on failure: r says why. */
+   io_error are OR-ed into *io_error (masked; dropped with ignore_errors). NULL on failure: r says why.
+   Parents of entries are checked as well (rows 17, 18). Below protocol 30 hl_group is made up: equal for
+   equal (dev, inode), and members of groups of one are not FENT_HLINKED. */
 struct flist *flist_read(struct flist_set *s, struct rd *r, int32_t dir_ndx, int *io_error);
 void flist_on_id(struct flist_set *s, flist_id_fn *fn, void *ctx);
 
 /* ---- sending ---- */
 
 /* Starts a list; dir_ndx as above. Entries are added in wire order with flist_add, then flist_end sorts
-   (stable) and appends the directories to the directory table. */
+   (stable) and appends the directories to the directory table; that is done by flist_write_end. NULL when over budget. */
 struct flist *flist_begin(struct flist_set *s, int32_t dir_ndx);
 
 /* A new entry in the list under construction, zeroed but for dir and name; the caller fills the rest
@@ -130,27 +144,60 @@ struct flist *flist_begin(struct flist_set *s, int32_t dir_ndx);
    NULL when over budget. */
 const struct fdir *flist_dir(struct flist_set *s, const char *dir, size_t len);
 struct fent *flist_add(struct flist_set *s, const struct fdir *dir, const char *name, uint16_t mode);
-struct fext *flist_ext(struct flist_set *s, struct fent *e);
+struct fext *flist_ext(struct flist_set *s, struct fent *e);   /* e->ext, made on first call: -1, 0 and NULL; NULL over budget */
 char *flist_strdup(struct flist_set *s, struct fent *e, const char *str, size_t len);
 
+/* The shared string of what is inside directory e ("dir/name", or e->dir for a "."). NULL when over budget. */
+const struct fdir *flist_dir_inside(struct flist_set *s, const struct fent *e);
+
+/* Takes back the entry added last (not yet written): it could not be read after all. */
+void flist_unadd(struct flist_set *s, struct fent *e);
+
 /* Hard links: dev and ino of an entry with more than one link; sets flags and ext->hl_group (p >= 30)
-   or remembers the pair for the wire (older). */
+   or remembers the pair for the wire (older; call it right before flist_write_entry, and at protocol 27
+   for every regular file). -1 when over budget. */
 int flist_hardlink(struct flist_set *s, struct fent *e, uint64_t dev, uint64_t ino);
 
-/* Writes the entry just completed. ACL and xattr data follow through the hooks below. */
-void flist_write_entry(struct flist_set *s, struct wr *w, struct fent *e);
+/* Writes the entry just completed (the one added last). ACL and xattr data follow through the hooks below.
+   false: a hook could not convert the name; the entry was taken back and nothing was written. */
+bool flist_write_entry(struct flist_set *s, struct wr *w, struct fent *e);
 
-/* Writes the end marker (io_error 0 or bits), the id lists where the mode has them, and completes the list. */
+/* Writes the end marker (io_error 0 or bits; where the form cannot carry them the caller posts MSG_IO_ERROR, spec 02
+   §14.2), the id lists where the mode has them, and completes the list: sorts it, appends it to the set and its
+   directories to the directory table; second directories of a name get FENT_DUP_DIR. */
 void flist_write_end(struct flist_set *s, struct wr *w, struct flist *fl, int io_error);
 void flist_name_source(struct flist_set *s, flist_name_fn *fn, void *ctx);
 
-/* ACL and xattr blocks, called at their place in the entry (spec 02 §15, §16); NULL: not in use. */
+/* First transmission of an id in an ACL entry: NULL, or the name to send inline. The id joins the lists of §6. */
+const char *flist_id_inline(struct flist_set *s, bool is_group, uint32_t id);
+
+/* An id that an ACL entry named inline. */
+void flist_id_named(struct flist_set *s, struct rd *r, bool is_group, uint32_t id, const char *name);
+
+/* Reads an inline name (length byte and bytes) into name (256 bytes), checked. */
+void flist_read_id_name(struct rd *r, char *name);
+
+/*
+ * What the codec calls; any may be NULL.
+ * ACL and xattr blocks: at their place in the entry (spec 02 §15, §16). Reading, they fill acl_access, acl_default
+ * and xattr in *x (-1 for "nothing": saves the entry its optional part). Writing, they return the bytes written.
+ * on_entry: receiving, each entry in wire order when all of it was read: may rd_fail (rows 15, 16), change its
+ * FENT_* flags (§5.3), replace ext->link (flist_strdup), or set FENT_CLEARED to make it a hole.
+ * name_in, name_out, link_in, link_out: --iconv (§11): out has PATH_LIMIT + 1 bytes; return the length, or -1 when it
+ * cannot be converted, having said so: a received entry becomes a hole and io_error gets IOERR_GENERAL, an entry to be
+ * sent is taken back. name_out sees directory part and last component separately.
+ */
 struct flist_hooks {
 	void *ctx;
 	void (*read_acl)(void *ctx, struct rd *r, struct fent *e, struct fext *x);
 	void (*read_xattr)(void *ctx, struct rd *r, struct fent *e, struct fext *x);
-	void (*write_acl)(void *ctx, struct wr *w, struct fent *e);
-	void (*write_xattr)(void *ctx, struct wr *w, struct fent *e);
+	size_t (*write_acl)(void *ctx, struct wr *w, struct fent *e);
+	size_t (*write_xattr)(void *ctx, struct wr *w, struct fent *e);
+	void (*on_entry)(void *ctx, struct rd *r, struct fent *e);
+	int (*name_in)(void *ctx, const char *wire, size_t len, char *out);
+	int (*name_out)(void *ctx, const char *local, size_t len, char *out);
+	int (*link_in)(void *ctx, const char *wire, size_t len, char *out);
+	int (*link_out)(void *ctx, const char *local, size_t len, char *out);
 };
 void flist_set_hooks(struct flist_set *s, const struct flist_hooks *hooks);
 
@@ -172,8 +219,9 @@ void flist_drop_first(struct flist_set *s);
 /* Transfer order of two names (spec 02 §7). */
 int fent_compare(const struct fent *a, const struct fent *b, int proto);
 
-/* Entry of that leaf name in a list (for deletion scans of one directory), or NULL; type is ignored.
-   Non-incremental lists hold all directories: dir is the directory part to look in. */
+/* Entry of that leaf name in a complete list of a receiving set (for deletion scans of one directory), or NULL;
+   type is ignored, holes are not found. Non-incremental lists hold all directories: dir is the directory part to
+   look in (as in fdir). Reads the list only: any thread that was given the list may call it. */
 struct fent *flist_lookup(const struct flist_set *s, const struct flist *fl, const char *dir, const char *name);
 
 #endif
