@@ -143,6 +143,13 @@ static int wait_readable(struct conn *c)
 		if (ms == -2)
 			return rd_fail(&c->in, c->out.err->code, "%s", c->out.err->text);
 	}
+	if (c->deadline) {
+		int64_t left = c->deadline - clock_ms();
+
+		if (left <= 0)
+			return rd_fail(&c->in, RX_TIMEOUT, "[%s] daemon handshake timeout -- exiting", say_role());
+		ms = ms < 0 ? (int)left : (int)MIN((int64_t)ms, left);
+	}
 	n = poll(pfd, 2, ms);
 	if (n < 0 && errno != EINTR)
 		return rd_fail(&c->in, RX_SOCKETIO, "rsync: [%s] poll: %s (%d)", say_role(), strerror(errno), errno);

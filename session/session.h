@@ -39,7 +39,7 @@ struct session_start {
 	struct session_policy policy;
 	const char *user;              /* "" if anonymous */
 	const char *host, *addr;       /* for log lines */
-	const struct anchor *root;     /* module root */
+	struct anchor *root;           /* module root */
 	const struct id_service *ids;
 	struct broker_client *broker;  /* NULL: no devices */
 	/* One line for the daemon's log; NULL for none. */

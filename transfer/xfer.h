@@ -7,6 +7,8 @@
 #ifndef TRANSFER_XFER_H
 #define TRANSFER_XFER_H
 
+#include <sys/types.h>
+
 #include "base/mem.h"
 #include "protocol/conn.h"
 #include "protocol/item.h"
@@ -34,7 +36,7 @@ struct xfer {
 	const struct id_service *ids;
 
 	/* What the process may touch: the module root (daemon), or "/" as the invoking user sees it. */
-	const struct anchor *root;
+	struct anchor *root;
 	const char *cwd;               /* directory of relative arguments, anchor-relative, "" = the anchor */
 	const char *module;            /* module name for messages, or NULL: " (in MODULE)" is added to paths */
 	const char *const *args;       /* path arguments, cleaned, anchor-relative (leading slash kept for -R) */
@@ -44,8 +46,8 @@ struct xfer {
 	struct filter_list *filter;            /* the client's rules as this side evaluates them */
 	struct broker_client *broker;          /* NULL: this session creates no devices */
 
-	/* Fixed after the handshake. */
-	int64_t start_ms;
+	mode_t umask;                  /* of the process */
+	int64_t start_ms;              /* clock_ms at the end of the handshake */
 
 	/* Results, written by the role's owning thread, read by session/ at the end. */
 	int io_error;                  /* IOERR_* */

@@ -1,0 +1,206 @@
+/*
+ * daemon_run.c - a daemon's session in its confined worker: arguments, set-up, role
+ * (spec 01 §4, 06 §6.1 steps 21-24).
+ */
+#include "config.h"
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "base/clock.h"
+#include "base/say.h"
+#include "session/args.h"
+#include "session/run.h"
+#include "session/setup.h"
+
+struct request {
+	struct options p;
+	struct words batch1, batch2, split, clean, paths;
+	char text[2048];           /* what the client asked for, for logs and hooks */
+};
+
+/* The file arguments joined by blanks; they stop being added at about 1 kB (06 §6.3). */
+static void request_text(struct request *rq)
+{
+	size_t at = 0;
+
+	rq->text[0] = '\0';
+	for (int i = 0; i < rq->p.npaths && at < 1024; i++) {
+		at += (size_t)snprintf(rq->text + at, sizeof rq->text - at, "%s%s", at ? " " : "", rq->p.paths[i]);
+		at = MIN(at, sizeof rq->text - 1);
+	}
+}
+
+static int read_args(struct session *s, const struct session_start *st, struct request *rq)
+{
+	struct rd *r = &s->conn.in;
+
+	if (args_read(&rq->batch1, r, st->proto >= 30) < 0)
+		return -1;
+	/* A mistake in the options is told after the set-up; the client's second batch must be read first. */
+	if (options_parse(&rq->p, rq->batch1.v, rq->batch1.n, true) < 0 && rq->p.exit_code == RX_MALLOC)
+		return rd_fail(r, RX_MALLOC, "%s", rq->p.error);
+	if (rq->p.secluded) {
+		if (args_read(&rq->batch2, r, true) < 0)
+			return -1;
+		if (!rq->p.exit_code)
+			options_parse(&rq->p, rq->batch2.v + 1, MAX(rq->batch2.n - 1, 0), false);
+	}
+	if (s->o.am_sender && !rq->p.server)
+		return rd_fail(r, RX_USAGE, "--sender without --server");
+	request_text(rq);
+	if (!rq->p.exit_code)
+		options_finish(&rq->p);
+	return 0;
+}
+
+static int clean_paths(struct session *s, const struct session_start *st, struct request *rq)
+{
+	struct sb *sb = sb_new(st->root, 0);
+	char *p;
+	int rc = sb ? 0 : -1;
+
+	for (int i = 0; i < rq->p.npaths && rc == 0; i++)
+		rc = args_module(&rq->split, rq->p.paths[i], st->policy.module, rq->p.secluded);
+	for (int i = 0; i < rq->split.n && rc == 0; i++) {
+		const char *w = rq->split.v[i];
+
+		/* One byte more than the word: an empty result becomes ".". */
+		p = arena_alloc(rq->clean.arena, strlen(w) + 2, 1);
+		if (!p) {
+			rc = -1;
+			break;
+		}
+		if (st->policy.sanitize) {
+			args_sanitize(w, 0, s->o.relative, p);
+		} else {
+			strcpy(p, w);
+			args_collapse(p);
+		}
+		rc = args_glob(&rq->paths, p, sb, "", st->policy.filter);
+	}
+	sb_free(sb);
+	s->x.args = rq->paths.v;
+	s->x.arg_count = rq->paths.n;
+	return rc < 0 ? rd_fail(&s->conn.in, RX_MALLOC, "out of memory for arguments") : 0;
+}
+
+/* Puts the module's settings over the client's. */
+static void apply_policy(struct session *s, const struct session_start *st)
+{
+	const struct session_policy *m = &st->policy;
+	struct xfer_opts *o = &s->o;
+
+	options_cap_verbosity(o, m->max_verbosity);
+	o->munge_links = m->munge_symlinks;
+	o->ids_are_numeric_here = m->ids_are_numeric;
+	o->sanitize_paths = m->sanitize;
+	o->read_only = m->read_only;
+	o->ignore_nonreadable = m->ignore_nonreadable;
+	o->skip_compress_all = m->dont_compress_all;
+	o->super_allowed = m->super_allowed;
+	o->devices_allowed = st->broker != NULL;
+	o->chmod_module = o->am_sender ? m->outgoing_chmod : m->incoming_chmod;
+	if (m->ignore_errors)
+		o->ignore_errors = true;
+	if (m->open_noatime >= 0)
+		o->open_noatime = m->open_noatime;
+	if (m->timeout > 0 && (!o->timeout || (unsigned)m->timeout < o->timeout))
+		o->timeout = (unsigned)m->timeout;
+	if (m->bwlimit && (!o->bwlimit || m->bwlimit < o->bwlimit))
+		o->bwlimit = m->bwlimit;
+	if (!o->temp_dir && m->temp_dir && *m->temp_dir)
+		o->temp_dir = m->temp_dir;
+}
+
+static int check_direction(struct session *s, const struct session_policy *m)
+{
+	struct rd *r = &s->conn.in;
+
+	if (!s->o.am_sender && m->read_only)
+		return rd_fail(r, RX_USAGE, "ERROR: module is read only");
+	if (s->o.am_sender && m->write_only)
+		return rd_fail(r, RX_USAGE, "ERROR: module is write only");
+	if (s->o.remove_source && m->read_only)
+		return rd_fail(r, RX_USAGE, "ERROR: --%s cannot be used with a read-only module",
+			       s->o.remove_source == 1 ? "remove-source-files" : "remove-sent-files");
+	return 0;
+}
+
+static void log_request(const struct session *s, const struct session_start *st, const char *text)
+{
+	say(SAY_LOG, "rsync %s %s from %s%s%s (%s)", s->o.am_sender ? "on" : "to", text, st->user, *st->user ? "@" : "",
+	    st->host, st->addr);
+}
+
+static int run(struct session *s, const struct session_start *st, struct request *rq)
+{
+	struct conn *c = &s->conn;
+	bool broken;
+
+	if (st->unread_len && conn_unread(c, st->unread, st->unread_len) < 0)
+		return -1;
+	if (st->handshake_seconds > 0)
+		c->deadline = clock_ms() + (int64_t)st->handshake_seconds * 1000;
+	if (read_args(s, st, rq) < 0)
+		return -1;
+	broken = rq->p.exit_code != 0;
+	say_set_role(s->o.am_sender ? "sender" : "Receiver");
+	log_request(s, st, rq->text);
+	if (st->on_request && st->on_request(st->on_request_ctx, s->o.am_sender, s->o.devices && !s->o.drop_devices, rq->text) < 0)
+		return rd_fail(&c->in, RX_IPC, "the monitor refused the request");
+	if (!broken && options_check_version(&rq->p, st->proto) < 0)
+		broken = true;
+	if (!broken && clean_paths(s, st, rq) < 0)
+		return -1;
+	apply_policy(s, st);
+	/* Old clients read the remote names raw: they must not take our message for one (spec 01 §4.3). */
+	if (setup_protocol(c, &s->o, st->proto, broken, &s->p) < 0)
+		return -1;
+	c->deadline = 0;
+	if (broken)
+		return rd_fail(&c->in, rq->p.exit_code, "rsync: %s", rq->p.error);
+	c->timeout = s->o.timeout;
+	c->bwlimit = s->o.bwlimit * 1024u;
+	if (c->timeout && s->p.version >= 31)
+		conn_post_int(c, MSG_IO_TIMEOUT, (int32_t)c->timeout);
+	if (!s->o.am_sender && check_direction(s, &st->policy) < 0)
+		return -1;
+	if (session_filters(s, &rq->p) < 0 || (s->o.am_sender && check_direction(s, &st->policy) < 0))
+		return -1;
+	return session_role(s);
+}
+
+int session_run_daemon(const struct session_start *st)
+{
+	static struct session s;
+	static struct request rq;
+	struct words *lists[] = { &rq.batch1, &rq.batch2, &rq.split, &rq.clean, &rq.paths };
+	int code;
+
+	if (session_init(&s, st->in_fd, st->out_fd) < 0)
+		return s.in_err.code;
+	s.route.log = st->log;
+	s.route.log_ctx = st->log_ctx;
+	s.route.proto = st->proto;
+	route_install(&s.route);
+	say_set_role("Receiver");
+	if (options_init(&rq.p, &s.o, &s.budget, true) < 0)
+		return RX_MALLOC;
+	options_refuse(&rq.p, st->policy.refuse_options, st->policy.charset && *st->policy.charset);
+	for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
+		if (words_init(lists[i], &s.budget) < 0)
+			return RX_MALLOC;
+	s.x.umask = umask(0);
+	umask(s.x.umask);
+	s.x.root = st->root;
+	s.x.cwd = "";
+	s.x.module = st->policy.module;
+	s.x.ids = st->ids;
+	s.x.broker = st->broker;
+	s.x.daemon_filter = st->policy.filter;
+	code = session_end(&s, run(&s, st, &rq));
+	for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
+		words_free(lists[i]);
+	options_free(&rq.p);
+	return code;
+}

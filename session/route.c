@@ -1,0 +1,43 @@
+/*
+ * route.c - the session's message sink.
+ */
+#include "config.h"
+#include "session/route.h"
+
+#include <stdio.h>
+
+static enum msg_code frame_code(enum say_kind kind, int proto)
+{
+	/* Before protocol 30 a client knows only the first two kinds of text. */
+	switch (kind) {
+	case SAY_ERROR_XFER: return MSG_ERROR_XFER;
+	case SAY_ERROR: return proto < 30 ? MSG_ERROR_XFER : MSG_ERROR;
+	case SAY_WARNING: return proto < 30 ? MSG_INFO : MSG_WARNING;
+	default: return MSG_INFO;
+	}
+}
+
+static void route_sink(void *ctx, enum say_kind kind, const char *text, size_t len)
+{
+	struct route *r = ctx;
+	char line[MSG_TEXT_MAX + 1];
+	bool info = kind == SAY_INFO || kind == SAY_CLIENT;
+
+	if (r->log && kind != SAY_CLIENT)
+		r->log(r->log_ctx, text);
+	if (kind == SAY_LOG || (info && r->quiet))
+		return;
+	if (r->conn && r->conn->out_mux && !r->only_stderr) {
+		len = MIN(len, sizeof line - 2);
+		memcpy(line, text, len);
+		line[len++] = '\n';
+		conn_post(r->conn, frame_code(kind, r->proto), line, len);
+	} else if (r->to_stderr || r->only_stderr) {
+		fprintf(stderr, "%.*s\n", (int)len, text);
+	}
+}
+
+void route_install(struct route *r)
+{
+	say_set_sink(route_sink, r);
+}
