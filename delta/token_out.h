@@ -30,7 +30,11 @@ int token_out_match(struct token_out *t, uint32_t block, const void *data, size_
 
 int token_out_end(struct token_out *t, struct err *e) NODISCARD;
 
-/* True when literals should be given as they are read, in large pieces, because they are not copied (plain). */
+/* True for the plain stream: a literal is then its length and its bytes, and token_out_framed() may be used. */
 bool token_out_is_plain(const struct token_out *t);
+
+/* Plain only: a run of literal tokens already in wire form (length, bytes, length, bytes …). Large ones go to the
+   writer without being copied. */
+int token_out_framed(struct token_out *t, const void *tokens, size_t len, struct err *e) NODISCARD;
 
 #endif
