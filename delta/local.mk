@@ -1,12 +1,13 @@
 noinst_LIBRARIES += libdelta.a
 libdelta_a_SOURCES = \
+	delta/block_index.c delta/block_index.h \
 	delta/checksum.c delta/checksum.h \
 	delta/compress.c delta/compress.h \
 	delta/md4.c delta/md4.h \
 	delta/rolling.c delta/rolling.h \
-	delta/search.h \
+	delta/search.c delta/search.h \
 	delta/source.c delta/source.h \
 	delta/sums.c delta/sums.h \
-	delta/token_in.h \
+	delta/token_in.c delta/token_in.h \
 	delta/token_out.c delta/token_out.h \
 	delta/xxh_avx2.c delta/xxh_base.c delta/xxh.h delta/xxh_body.h
