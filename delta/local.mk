@@ -11,3 +11,9 @@ libdelta_a_SOURCES = \
 	delta/token_in.c delta/token_in.h \
 	delta/token_out.c delta/token_out.h \
 	delta/xxh_avx2.c delta/xxh_base.c delta/xxh.h delta/xxh_body.h
+
+UNIT_TESTS += testsuite/unit/test_sums testsuite/unit/test_tokens
+testsuite_unit_test_sums_SOURCES = testsuite/unit/test_sums.c testsuite/unit/unit.h
+testsuite_unit_test_sums_LDADD = $(UNIT_LDADD)
+testsuite_unit_test_tokens_SOURCES = testsuite/unit/test_tokens.c testsuite/unit/unit.h
+testsuite_unit_test_tokens_LDADD = $(UNIT_LDADD)
