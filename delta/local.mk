@@ -17,3 +17,6 @@ testsuite_unit_test_sums_SOURCES = testsuite/unit/test_sums.c testsuite/unit/uni
 testsuite_unit_test_sums_LDADD = $(UNIT_LDADD)
 testsuite_unit_test_tokens_SOURCES = testsuite/unit/test_tokens.c testsuite/unit/unit.h
 testsuite_unit_test_tokens_LDADD = $(UNIT_LDADD)
+UNIT_TESTS += testsuite/unit/test_search
+testsuite_unit_test_search_SOURCES = testsuite/unit/test_search.c testsuite/unit/unit.h
+testsuite_unit_test_search_LDADD = $(UNIT_LDADD)
