@@ -1,2 +1,16 @@
 # sandbox, filesystem half
-SANDBOX_FS = sandbox/placeholder.c sandbox/anchor.h sandbox/fs.h sandbox/opfile.h
+SANDBOX_FS = \
+	sandbox/anchor.c sandbox/anchor.h \
+	sandbox/walk.c sandbox/walk.h \
+	sandbox/fs.h sandbox/fs_priv.h sandbox/kcalls.h \
+	sandbox/fs_cache.c \
+	sandbox/fs_ops.c \
+	sandbox/fs_open.c \
+	sandbox/fs_dir.c \
+	sandbox/fs_attr.c \
+	sandbox/opfile.c sandbox/opfile.h \
+	sandbox/pidfile.c
+
+UNIT_TESTS += testsuite/unit/test_sandbox_fs
+testsuite_unit_test_sandbox_fs_SOURCES = testsuite/unit/test_sandbox_fs.c
+testsuite_unit_test_sandbox_fs_LDADD = $(UNIT_LDADD)

@@ -1,1 +1,0 @@
-typedef int sandbox_room; /* replaced by the room's first source */
