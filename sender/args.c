@@ -3,6 +3,7 @@
  * of later lists for what lies deeper (spec 02 §12, §13; 05 §5.4, §6).
  */
 #include "config.h"
+#include "sender/argname.h"
 #include "sender/sender.h"
 
 #include <dirent.h>
@@ -14,84 +15,9 @@
 #include "base/text.h"
 #include "sandbox/opfile.h"
 
-/* An argument taken apart. */
-struct parsed {
-	char dir[NAME_BUF];            /* where to look, "" = the working directory */
-	char name[NAME_BUF];           /* list name; "." = the directory itself */
-	size_t parents;                /* bytes of name that are its directory part, leading slash included */
-	bool contents, dot_implied, listed;
-};
-
-static bool ends_in_dots(const char *arg, size_t len)
-{
-	if (!len || arg[len - 1] == '/')
-		return true;
-	if (arg[len - 1] != '.')
-		return false;
-	return len == 1 || arg[len - 2] == '/' || (arg[len - 2] == '.' && (len == 2 || arg[len - 3] == '/'));
-}
-
-static size_t parent_len(const char *name)
-{
-	const char *slash = strrchr(name, '/');
-
-	return !slash ? 0 : slash == name ? 1 : (size_t)(slash - name);
-}
-
-static void parse_plain(const char *arg, struct parsed *p)
-{
-	size_t len = strlen(arg);
-	const char *slash = strrchr(arg, '/');
-
-	p->contents = ends_in_dots(arg, len);
-	if (p->contents) {
-		strcpy(p->dir, arg);
-		strcpy(p->name, ".");
-	} else if (slash) {
-		memcpy(p->dir, arg, (size_t)(slash - arg));
-		p->dir[slash - arg] = '\0';
-		if (slash == arg)
-			strcpy(p->dir, "/");
-		strcpy(p->name, slash + 1);
-	} else {
-		strcpy(p->name, arg);
-	}
-}
-
-static int parse_relative(struct sender *s, const char *arg, struct parsed *p)
-{
-	const char *split = strstr(arg, "/./");
-	size_t len;
-
-	if (split) {
-		memcpy(p->dir, arg, (size_t)(split - arg));
-		p->dir[split - arg] = '\0';
-		if (split == arg)
-			strcpy(p->dir, "/");
-		arg = split + 3;
-		arg += strspn(arg, "/");
-	} else if (*arg == '/') {
-		strcpy(p->dir, "/");
-	} else if (arg[0] == '.' && arg[1] == '/' && arg[2 + strspn(arg + 2, "/")]) {
-		p->dot_implied = true;
-	}
-	strcpy(p->name, arg);
-	len = strlen(arg);
-	p->contents = !len || arg[len - 1] == '/' || (arg[len - 1] == '.' && (len == 1 || arg[len - 2] == '/'));
-	path_clean(p->name);
-	if (!strcmp(p->name, "/"))
-		strcpy(p->name, "/.");
-	if (path_has_dotdot(p->name))
-		return rd_fail(s->r, RX_USAGE, "found \"..\" dir in relative path: %s", arg);
-	if (!strcmp(p->name, "."))
-		p->dot_implied = false;
-	p->parents = parent_len(p->name);
-	return 0;
-}
-
 /* ---- messages ---- */
 
-static int change_dir_failed(struct sender *s, int errnum, const struct parsed *p)
+static int change_dir_failed(struct sender *s, int errnum, const struct arg_name *p)
 {
 	char path[NAME_BUF], joined[NAME_BUF];
 
@@ -106,10 +32,10 @@ static int change_dir_failed(struct sender *s, int errnum, const struct parsed *
 	return 0;
 }
 
-static int send_operand(struct sender *s, struct operand *op, const struct parsed *p);
+static int send_operand(struct sender *s, struct operand *op, const struct arg_name *p);
 
 /* The item does not exist or cannot be looked at. root: -1 when its directory part is already unknown. */
-static int link_stat_failed(struct sender *s, int errnum, const struct parsed *p, int root)
+static int link_stat_failed(struct sender *s, int errnum, const struct arg_name *p, int root)
 {
 	const char *shown;
 	char at[NAME_BUF];
@@ -251,7 +177,7 @@ static int send_parent(struct sender *s, const struct operand *op, const char *n
 			say_errno(SAY_ERROR_XFER, -rc, "link_stat %s failed", place_show(s, op->root, n));
 		return 0;
 	}
-	dir_len = parent_len(n);
+	dir_len = arg_parent_len(n);
 	fdir = flist_dir(s->set, n, dir_len);
 	if (!fdir)
 		return sender_nomem(s);
@@ -261,7 +187,7 @@ static int send_parent(struct sender *s, const struct operand *op, const char *n
 /* The item itself, and its contents as far as they belong to this list. */
 static int send_item(struct sender *s, const struct operand *op)
 {
-	size_t dir_len = parent_len(op->name);
+	size_t dir_len = arg_parent_len(op->name);
 	const struct fdir *fdir = flist_dir(s->set, op->name, dir_len);
 	const char *leaf = path_leaf(op->name);
 	bool whole = op->contents || s->o->recurse, dot = !strcmp(leaf, ".");
@@ -300,7 +226,7 @@ static bool parent_known(const struct sender *s, const char *at, const char *nam
 static int send_with_parents(struct sender *s, const struct operand *op)
 {
 	const char *at = s->roots[op->root].at, *name = op->name;
-	size_t dir_len = parent_len(name);
+	size_t dir_len = arg_parent_len(name);
 	struct fent *e;
 
 	/* Old receivers derive deletion scopes from the parents they see: without implied dirs they get none. */
@@ -378,7 +304,7 @@ int args_below(struct sender *s, int32_t head, size_t depth)
 	return 0;
 }
 
-static int send_operand(struct sender *s, struct operand *op, const struct parsed *p)
+static int send_operand(struct sender *s, struct operand *op, const struct arg_name *p)
 {
 	if (p->dot_implied && !op->missing) {
 		struct fent *e;
@@ -406,7 +332,7 @@ static bool module_hides(struct sender *s, uint16_t root, const char *name, bool
 }
 
 /* 0: the place of the item is *root; 1: left out (told); -1: fatal. */
-static int find_root(struct sender *s, const struct parsed *p, uint16_t *root)
+static int find_root(struct sender *s, const struct arg_name *p, uint16_t *root)
 {
 	char inner[NAME_BUF];
 	int rc;
@@ -429,8 +355,7 @@ static int find_root(struct sender *s, const struct parsed *p, uint16_t *root)
 
 static int one_argument(struct sender *s, const char *arg, bool listed)
 {
-	static const struct parsed empty;
-	struct parsed p = empty;
+	struct arg_name p;
 	struct operand op = { .next = -1 };
 	char dir[NAME_BUF];
 	struct spot sp = { .dir = dir, .operand = true };
@@ -441,11 +366,11 @@ static int one_argument(struct sender *s, const char *arg, bool listed)
 
 	if (strlen(arg) > PATH_LIMIT)
 		return rd_fail(s->r, RX_MALLOC, "source argument is too long: %.100s...", arg);
-	p.listed = listed;
 	if (!s->o->relative)
-		parse_plain(arg, &p);
-	else if (parse_relative(s, arg, &p) < 0)
-		return -1;
+		arg_parse_plain(arg, &p);
+	else if (arg_parse_relative(arg, &p) < 0)
+		return rd_fail(s->r, RX_USAGE, "found \"..\" dir in relative path: %s", arg);
+	p.listed = listed;
 	rc = find_root(s, &p, &op.root);
 	if (rc)
 		return rc < 0 ? -1 : 0;
@@ -481,49 +406,10 @@ static int one_argument(struct sender *s, const char *arg, bool listed)
 
 /* ---- --files-from ---- */
 
-/* Cleans a listed name in place: no leading slash, no ".." (it cannot climb), "." only where /./ may mean something. */
-static void clean_listed(char *name, bool keep_dots)
-{
-	char *in = name, *o = name;
-
-	while (*in) {
-		size_t len;
-
-		if (*in == '/') {
-			in++;
-			continue;
-		}
-		len = strcspn(in, "/");
-		if (len == 1 && in[0] == '.' && !keep_dots) {
-			in += 1 + (in[1] == '/');
-			continue;
-		}
-		if (len == 2 && in[0] == '.' && in[1] == '.') {
-			in += 2 + (in[2] == '/');
-			if (o > name) {
-				o--;
-				while (o > name && o[-1] != '/')
-					o--;
-			}
-			continue;
-		}
-		memmove(o, in, len);
-		o += len;
-		in += len;
-		if (*in == '/') {
-			*o++ = '/';
-			in++;
-		}
-	}
-	if (o == name)
-		*o++ = '.';
-	*o = '\0';
-}
-
 static int listed_name(struct sender *s, char *name, size_t len)
 {
 	name[len] = '\0';
-	clean_listed(name, s->o->relative);
+	arg_clean_listed(name, s->o->relative);
 	if (one_argument(s, name, true) < 0)
 		return -1;
 	return s->w->failed ? -1 : 0;

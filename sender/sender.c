@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <time.h>
+#include <zstd.h>
 
 #include "base/clock.h"
 #include "base/say.h"
@@ -98,6 +99,16 @@ static int make_chmod(struct sender *s, const char *text, struct chmod_rules **o
 	return *out ? 0 : rd_fail(s->r, RX_USAGE, "Invalid argument passed to --chmod (%s)", text);
 }
 
+/* `dont compress = *`: the stream keeps its form at the least effort. */
+static int codec_level(const struct sender *s)
+{
+	const struct xfer_proto *p = s->x->p;
+
+	if (!s->o->skip_compress_all)
+		return p->comp_level;
+	return p->comp == COMP_ZSTD ? ZSTD_minCLevel() : 0;
+}
+
 static int make_codecs(struct sender *s)
 {
 	const struct xfer_proto *p = s->x->p;
@@ -112,7 +123,7 @@ static int make_codecs(struct sender *s)
 	if (!s->search)
 		return sender_nomem(s);
 	sums_init(&s->sums, s->budget);
-	s->tokens = token_out_new(p->comp, p->comp_level, s->o->compress_threads, s->proto, s->budget, s->err);
+	s->tokens = token_out_new(p->comp, codec_level(s), s->o->compress_threads, s->proto, s->budget, s->err);
 	return s->tokens ? 0 : -1;
 }
 
@@ -318,8 +329,13 @@ static int say_goodbye(struct sender *s)
 
 static int run(struct sender *s)
 {
+	if (s->o->acls || s->o->xattrs)
+		return rd_fail(s->r, RX_USAGE, "%s are not supported on this %s",
+			       s->o->acls ? "ACLs" : "extended attributes", s->o->am_server ? "server" : "client");
 	if (set_up(s) < 0)
 		return -1;
+	if (s->o->am_daemon)
+		say(SAY_LOG, "building file list");
 	s->c->on_msg = on_msg;
 	s->c->on_msg_ctx = s;
 	if (first_list(s) < 0)
