@@ -55,7 +55,8 @@ struct filt_config {
 	bool from0;                        /* rule files are NUL-separated */
 	int proto;                         /* negotiated version; 0 = not known yet (counts as the newest) */
 	const char *cwd;                   /* where ". NAME" and ". a/NAME" start, anchor-relative; NULL = "" */
-	const char *home;                  /* directory of the user's .cvsignore; NULL = none (a chrooted module: "/") */
+	const char *home;                  /* directory of the user's .cvsignore; NULL = none. A server reads it through
+	                                      read_file (anchor-relative; a module: "/"), others through read_named */
 	const char *cvsignore;             /* value of $CVSIGNORE; NULL = none */
 	const struct filter_list *daemon;  /* rule files named by this list's rules are tested against it; may be NULL */
 };

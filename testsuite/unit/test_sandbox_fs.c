@@ -1,6 +1,4 @@
 /* The filesystem operations: with openat2 and with the portable walk, as root and as nobody. */
-#include "config.h"
-
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>

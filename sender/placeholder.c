@@ -1,0 +1,1 @@
+typedef int sender_room; /* replaced by the room's first source */
