@@ -133,7 +133,7 @@ struct arena {
 	struct budget *budget;
 	struct chunk *chunks;
 	char *p, *end;
-	size_t chunk_size, total;
+	size_t chunk_size, chunk_max, total;
 };
 
 struct arena *arena_new(struct budget *b, size_t chunk)
@@ -142,8 +142,17 @@ struct arena *arena_new(struct budget *b, size_t chunk)
 
 	if (a) {
 		a->budget = b;
-		a->chunk_size = chunk ? chunk : 65536;
+		a->chunk_size = a->chunk_max = chunk ? chunk : 65536;
 	}
+	return a;
+}
+
+struct arena *arena_new_growing(struct budget *b, size_t first)
+{
+	struct arena *a = arena_new(b, first);
+
+	if (a)
+		a->chunk_max = MAX(first, (size_t)65536);
 	return a;
 }
 
@@ -173,6 +182,7 @@ static bool new_chunk(struct arena *a, size_t size)
 	a->p = (char *)(c + 1);
 	a->end = (char *)c + want;
 	a->total += want;
+	a->chunk_size = MIN(a->chunk_size * 2, a->chunk_max);
 	return true;
 }
 

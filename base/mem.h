@@ -36,6 +36,9 @@ struct arena;
 
 /* chunk: bytes taken from the budget at a time (0: 64 KiB). NULL without memory. */
 struct arena *arena_new(struct budget *b, size_t chunk);
+
+/* As arena_new, but the chunks double from first bytes to 64 KiB: for many arenas of unknown size. */
+struct arena *arena_new_growing(struct budget *b, size_t first);
 void arena_free(struct arena *a);
 
 /* size bytes aligned to align (a power of two <= 16), not cleared; NULL when over budget. */

@@ -1,7 +1,9 @@
 noinst_LIBRARIES += libprotocol.a
 libprotocol_a_SOURCES = \
 	protocol/wire.c protocol/wire.h \
-	protocol/conn.c protocol/conn.h protocol/flist.h \
+	protocol/conn.c protocol/conn.h \
+	protocol/flist.c protocol/flist_read.c protocol/flist_write.c protocol/flist_sort.c \
+	protocol/ids.c protocol/flist.h protocol/flist_priv.h \
 	protocol/item.c protocol/item.h
 
 UNIT_TESTS += testsuite/unit/test_wire

@@ -40,6 +40,7 @@ int rd_more(struct rd *r)
 		r->p = r->end;
 		return -1;
 	}
+	r->filled += rd_avail(r);
 	return 0;
 }
 

@@ -22,6 +22,7 @@ struct rd {
 	int (*fill)(struct rd *r);          /* called when p == end: makes p < end and returns 0, or fails; NULL: no more */
 	void *ctx;
 	struct err *err;                    /* first failure; never NULL */
+	uint64_t filled;                    /* bytes that fill has made available so far */
 	bool failed;
 };
 
@@ -36,6 +37,9 @@ int rd_more(struct rd *r);
 
 /* Bytes at hand without asking the source; 0 is possible. */
 static inline size_t rd_avail(const struct rd *r) { return (size_t)(r->end - r->p); }
+
+/* For measuring: the difference of two positions is the number of bytes consumed between them. */
+static inline uint64_t rd_pos(const struct rd *r) { return r->filled - rd_avail(r); }
 
 /* Copies n bytes; zero-fills dst after a failure. */
 void rd_bytes(struct rd *r, void *dst, size_t n);
