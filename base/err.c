@@ -36,6 +36,7 @@ const char *exit_text(int code)
 	}
 }
 
+PRINTF(3, 0)
 static void vrecord(struct err *e, int code, const char *fmt, va_list ap)
 {
 	e->code = code;

@@ -20,3 +20,11 @@ testsuite_unit_test_tokens_LDADD = $(UNIT_LDADD)
 UNIT_TESTS += testsuite/unit/test_search
 testsuite_unit_test_search_SOURCES = testsuite/unit/test_search.c testsuite/unit/unit.h
 testsuite_unit_test_search_LDADD = $(UNIT_LDADD)
+
+FUZZ_TARGETS += testsuite/fuzz/fuzz_tokens testsuite/fuzz/fuzz_sums
+testsuite_fuzz_fuzz_tokens_SOURCES = testsuite/fuzz/fuzz_tokens.c
+testsuite_fuzz_fuzz_tokens_LDADD = $(KEDGE_LIBS) $(EXT_LIBS)
+testsuite_fuzz_fuzz_tokens_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+testsuite_fuzz_fuzz_sums_SOURCES = testsuite/fuzz/fuzz_sums.c
+testsuite_fuzz_fuzz_sums_LDADD = $(KEDGE_LIBS) $(EXT_LIBS)
+testsuite_fuzz_fuzz_sums_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer

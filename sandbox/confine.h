@@ -113,11 +113,13 @@ struct confine_params {
 	const gid_t *groups;    /* complete list for setgroups */
 	size_t ngroups;
 	bool setfcap;           /* a uid-0 receiver may set security.capability xattrs */
+	bool noatime;           /* a uid-0 sender opens foreign files with O_NOATIME */
 	/* Limits; 0 = the role's default of spec 09 §15.5. */
 	uint64_t memory;        /* the session's memory budget in bytes */
 	unsigned nofile;
 	unsigned threads;       /* most threads at one time (their arenas count in the address space) */
-	uint64_t fsize;         /* largest file written; 0 = no limit for workers */
+	uint64_t fsize;         /* largest file written; 0: no limit for workers, nothing for gate and broker;
+	                           UINT64_MAX: no limit */
 	unsigned cpu_seconds;
 	/* Process that must outlive this one: death of it kills this one. 0: none. Its id as seen
 	   before fork (getpid() in the parent). */

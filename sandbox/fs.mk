@@ -14,3 +14,11 @@ SANDBOX_FS = \
 UNIT_TESTS += testsuite/unit/test_sandbox_fs
 testsuite_unit_test_sandbox_fs_SOURCES = testsuite/unit/test_sandbox_fs.c
 testsuite_unit_test_sandbox_fs_LDADD = $(UNIT_LDADD)
+
+UNIT_TESTS += testsuite/unit/test_sandbox_race
+testsuite_unit_test_sandbox_race_SOURCES = testsuite/unit/test_sandbox_race.c
+testsuite_unit_test_sandbox_race_LDADD = $(UNIT_LDADD)
+
+UNIT_TESTS += testsuite/unit/test_opfile
+testsuite_unit_test_opfile_SOURCES = testsuite/unit/test_opfile.c
+testsuite_unit_test_opfile_LDADD = $(UNIT_LDADD)

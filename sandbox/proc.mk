@@ -1,2 +1,18 @@
 # sandbox, process half
-SANDBOX_PROC = sandbox/chan.h sandbox/confine.h sandbox/spawn.h sandbox/broker.h
+SANDBOX_PROC = \
+	sandbox/chan.c sandbox/chan.h \
+	sandbox/caps.c sandbox/caps.h \
+	sandbox/landlock.c sandbox/landlock.h \
+	sandbox/seccomp.c sandbox/seccomp.h sandbox/seccomp_rules.c \
+	sandbox/confine.c sandbox/confine.h sandbox/confine_priv.h \
+	sandbox/confine_plan.c sandbox/confine_report.c \
+	sandbox/spawn.c sandbox/spawn.h sandbox/spawn_priv.h sandbox/hook.c \
+	sandbox/broker.h
+
+UNIT_TESTS += testsuite/unit/test_chan
+testsuite_unit_test_chan_SOURCES = testsuite/unit/test_chan.c
+testsuite_unit_test_chan_LDADD = $(UNIT_LDADD)
+
+UNIT_TESTS += testsuite/unit/test_confine
+testsuite_unit_test_confine_SOURCES = testsuite/unit/test_confine.c
+testsuite_unit_test_confine_LDADD = $(UNIT_LDADD)

@@ -1,0 +1,262 @@
+/*
+ * spawn.c - forking roles, waiting, process set-up; see spawn.h.
+ */
+#include "config.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "base/clock.h"
+#include "sandbox/spawn.h"
+#include "sandbox/spawn_priv.h"
+
+#define NR_PIDFD_OPEN 434
+#define NR_CLOSE_RANGE 436
+
+/* The memory of argv, where ps(1) looks. */
+static char *title;
+static size_t title_size;
+
+void proc_title_init(int argc, char **argv)
+{
+	char *end;
+
+	if (argc < 1 || !argv[0])
+		return;
+	end = argv[0] + strlen(argv[0]) + 1;
+	for (int i = 1; i < argc && argv[i] == end; i++)
+		end = argv[i] + strlen(argv[i]) + 1;
+	title = argv[0];
+	title_size = (size_t)(end - title);
+}
+
+void proc_title(const char *fmt, ...)
+{
+	char text[256];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof text, fmt, ap);
+	va_end(ap);
+	if (title_size < 2)
+		return;
+	memset(title, 0, title_size);
+	memcpy(title, text, MIN(strlen(text), title_size - 1));
+}
+
+void proc_ignore_signals(void)
+{
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);
+}
+
+void spawn_reset_signals(void)
+{
+	sigset_t none;
+
+	for (int s = 1; s < NSIG; s++) {
+		struct sigaction sa;
+
+		/* Keep what nobody set; a sanitizer's own handlers are for faults. */
+		if (s == SIGKILL || s == SIGSTOP || s == SIGSEGV || s == SIGBUS || s == SIGFPE || s == SIGILL || s == SIGABRT)
+			continue;
+		if (sigaction(s, NULL, &sa) == 0 && sa.sa_handler != SIG_DFL)
+			signal(s, SIG_DFL);
+	}
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+pid_t proc_fork_role(const char *name)
+{
+	char comm[16];
+	pid_t pid = fork();
+
+	if (pid < 0)
+		return -errno;
+	if (pid > 0)
+		return pid;
+	spawn_reset_signals();
+	proc_ignore_signals();
+	snprintf(comm, sizeof comm, "kedge-%s", name);
+	prctl(PR_SET_NAME, comm, 0, 0, 0);
+	proc_title("kedge: %s", name);
+	return 0;
+}
+
+static int reap(pid_t pid, int flags, int *status)
+{
+	pid_t r;
+
+	do {
+		r = waitpid(pid, status, flags);
+	} while (r < 0 && errno == EINTR);
+	return r < 0 ? -errno : r == pid;
+}
+
+int proc_wait(pid_t pid, int timeout_ms, int *status)
+{
+	_cleanup_close_ int fd = -1;
+	int64_t end = clock_ms() + timeout_ms;
+	int r;
+
+	if (timeout_ms < 0)
+		return reap(pid, 0, status);
+	fd = (int)syscall(NR_PIDFD_OPEN, pid, 0u);
+	while ((r = reap(pid, WNOHANG, status)) == 0) {
+		struct pollfd p = { .fd = fd, .events = POLLIN };
+		int64_t left = end - clock_ms();
+
+		if (left <= 0)
+			return 0;
+		/* Without pidfds, look again every 20 ms. */
+		poll(&p, fd >= 0 ? 1 : 0, (int)(fd >= 0 ? left : MIN(left, 20)));
+	}
+	return r;
+}
+
+void proc_kill_wait(pid_t pid, int sig)
+{
+	int status;
+
+	if (pid <= 0)
+		return;
+	kill(pid, sig);
+	reap(pid, 0, &status);
+}
+
+int proc_exit_code(int status)
+{
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+/* ---- process set-up ---- */
+
+int proc_null_stdio(bool only_missing)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	int r = 0;
+
+	if (null < 0)
+		return -errno;
+	for (int fd = 0; fd <= 2 && !r; fd++) {
+		if (fd == null) /* it took a missing one's place: let it pass on exec like any standard fd */
+			r = fcntl(fd, F_SETFD, 0) < 0 ? -errno : 0;
+		else if (!only_missing || fcntl(fd, F_GETFD) < 0)
+			r = dup2(null, fd) < 0 ? -errno : 0;
+	}
+	if (null > 2)
+		close(null);
+	return r;
+}
+
+int proc_detach(struct err *e)
+{
+	pid_t pid = fork();
+	int r;
+
+	if (pid < 0)
+		return fail_errno(e, RX_IPC, errno, "fork failed");
+	if (pid > 0)
+		_exit(0);
+	if (setsid() < 0)
+		return fail_errno(e, RX_IPC, errno, "setsid failed");
+	r = proc_null_stdio(false);
+	return r < 0 ? fail_errno(e, RX_FILEIO, -r, "failed to open /dev/null") : 0;
+}
+
+static int by_number(const void *a, const void *b)
+{
+	int x = *(const int *)a, y = *(const int *)b;
+
+	return (x > y) - (x < y);
+}
+
+static void close_slowly(unsigned from, unsigned to)
+{
+	struct rlimit lim;
+
+	if (getrlimit(RLIMIT_NOFILE, &lim) == 0 && lim.rlim_max < to)
+		to = lim.rlim_max > 65536 ? 65536 : (unsigned)lim.rlim_max;
+	for (unsigned fd = from; fd <= to; fd++)
+		close((int)fd);
+}
+
+static int close_span(unsigned from, unsigned to)
+{
+	if (from > to || syscall(NR_CLOSE_RANGE, from, to, 0u) == 0)
+		return 0;
+	if (errno != ENOSYS && errno != EPERM)
+		return -errno;
+	close_slowly(from, to);
+	return 0;
+}
+
+int proc_close_others(const int *keep, size_t n)
+{
+	_cleanup_free_ int *sorted = calloc(n + 1, sizeof *sorted);
+	unsigned from = 3;
+	int r;
+
+	if (!sorted)
+		return -ENOMEM;
+	if (n)
+		memcpy(sorted, keep, n * sizeof *sorted);
+	qsort(sorted, n, sizeof *sorted, by_number);
+	for (size_t i = 0; i < n; i++) {
+		if (sorted[i] < (int)from)
+			continue;
+		if (sorted[i] > (int)from) {
+			r = close_span(from, (unsigned)sorted[i] - 1);
+			if (r < 0)
+				return r;
+		}
+		from = (unsigned)sorted[i] + 1;
+	}
+	return close_span(from, ~0u);
+}
+
+unsigned proc_raise_nofile(unsigned want)
+{
+	struct rlimit lim;
+
+	if (getrlimit(RLIMIT_NOFILE, &lim) < 0)
+		return 0;
+	if (lim.rlim_cur < want) {
+		rlim_t old = lim.rlim_cur;
+
+		lim.rlim_cur = MIN((rlim_t)want, lim.rlim_max);
+		if (setrlimit(RLIMIT_NOFILE, &lim) < 0)
+			lim.rlim_cur = old;
+	}
+	return lim.rlim_cur > UINT_MAX ? UINT_MAX : (unsigned)lim.rlim_cur;
+}
+
+int proc_daemon_chroot(const char *dir, struct err *e)
+{
+	if (chroot(dir) < 0)
+		return fail_errno(e, RX_FILEIO, errno, "daemon chroot(\"%s\") failed", dir);
+	if (chdir("/") < 0)
+		return fail_errno(e, RX_FILEIO, errno, "daemon chdir(\"/\") failed");
+	return 0;
+}
+
+int proc_daemon_ids(const gid_t *gid, const uid_t *uid, struct err *e)
+{
+	if (gid && (setgroups(1, gid) < 0 || setresgid(*gid, *gid, *gid) < 0))
+		return fail_errno(e, RX_UNSUPPORTED, errno, "setgid failed");
+	if (uid && setresuid(*uid, *uid, *uid) < 0)
+		return fail_errno(e, RX_UNSUPPORTED, errno, "setuid failed");
+	return 0;
+}
