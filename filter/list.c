@@ -224,6 +224,8 @@ int parse_merge_file(struct parse *p, uint32_t flags, const char *name, size_t l
 	if (p->depth >= FILT_NESTING_MAX)
 		return fail(p->err, RX_FILEIO, "[%s] merge-file include depth limit (%d) exceeded at <rule from %s>", say_role(),
 		            FILT_NESTING_MAX, label);
+	if (++*p->rules > FILT_RULES_MAX) /* files count as well: a few that name each other could be read for ever */
+		return fail(p->err, RX_MALLOC, "too many filter rules (limit %d)", FILT_RULES_MAX);
 	r = read_named_file(p, name, len, path, &text);
 	if (r > 0)
 		return 0;

@@ -182,10 +182,11 @@ const char *merge_leaf(const struct filt_rule *r)
 static int add_merge_rule(struct parse *p, uint32_t flags, struct text t)
 {
 	if (flags & RF_SELF) {
-		const char *slash = memrchr(t.s, '/', t.len);
+		size_t len = t.len - (t.len > 1 && t.s[t.len - 1] == '/');
+		const char *slash = memrchr(t.s, '/', len);
 		size_t skip = slash ? (size_t)(slash + 1 - t.s) : 0;
 
-		if (add_pattern(p, 0, (struct text){ t.s + skip, t.len - skip }))
+		if (len > skip && add_pattern(p, 0, (struct text){ t.s + skip, len - skip }))
 			return -1;
 	}
 	if (flags & RF_DIR_MERGE)

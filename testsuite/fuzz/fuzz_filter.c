@@ -4,6 +4,7 @@
  */
 #include "config.h"
 #include "base/say.h"
+#include "base/text.h"
 #include "filter/filter.h"
 #include "protocol/wire.h"
 
@@ -22,7 +23,7 @@ static int read_file(void *ctx, const char *dir, const char *name, struct buf *o
 {
 	const struct input *in = ctx;
 
-	if (strstr(dir, "..") || strchr(name, '/'))
+	if (path_has_dotdot(dir) || strchr(name, '/'))
 		abort();
 	if (name[0] != '.')
 		return -ENOENT;
@@ -32,7 +33,7 @@ static int read_file(void *ctx, const char *dir, const char *name, struct buf *o
 
 static int read_named(void *ctx, const char *path, struct buf *out)
 {
-	return path[0] == '.' ? read_file(ctx, "", path, out) : -ENOENT;
+	return path[0] == '.' && !strchr(path, '/') ? read_file(ctx, "", path, out) : -ENOENT;
 }
 
 static void probe(const struct filter_list *l, const struct filt_files *files)
