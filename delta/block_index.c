@@ -1,5 +1,5 @@
 /*
- * block_index.c - hash chains and bitmap over block sums.
+ * block_index.c - hash chains and filter over block sums.
  */
 #include "config.h"
 #include "delta/block_index.h"
@@ -16,11 +16,11 @@ static unsigned bits_for(uint64_t n, unsigned low, unsigned high)
 	return b;
 }
 
-static int make_room(struct block_index *ix, unsigned head_bits, unsigned seen_bits)
+static int make_room(struct block_index *ix, unsigned head_bits, unsigned word_bits)
 {
-	size_t heads = (size_t)1 << head_bits, seen = (size_t)1 << (seen_bits - 6);
+	size_t heads = (size_t)1 << head_bits, seen = (size_t)1 << word_bits;
 	uint32_t *h = mem_grow(ix->budget, ix->heads, &ix->heads_cap, heads, sizeof *h), *n;
-	uint64_t *s;
+	uint32_t *s;
 
 	if (!h)
 		return -1;
@@ -40,7 +40,7 @@ static int make_room(struct block_index *ix, unsigned head_bits, unsigned seen_b
 
 static void insert(struct block_index *ix, const struct sums *s, uint32_t i)
 {
-	uint32_t s2 = s->head.s2length, h = block_hash(s->weak[i]), bit = h >> ix->seen_shift;
+	uint32_t s2 = s->head.s2length, h = block_hash(s->weak[i]), bits = block_bits(s->weak[i]);
 	uint32_t *head = &ix->heads[h >> ix->head_shift];
 	unsigned walk = EQUAL_WALK;
 
@@ -51,23 +51,26 @@ static void insert(struct block_index *ix, const struct sums *s, uint32_t i)
 	}
 	ix->next[i] = *head;
 	*head = i;
-	ix->seen[bit >> 6] |= (uint64_t)1 << (bit & 63);
+	ix->seen[h >> ix->seen_shift] |= 1u << (bits & 31) | 1u << (bits >> 5 & 31);
 }
 
 int block_index_build(struct block_index *ix, const struct sums *s, bool keep_last)
 {
 	const struct sum_head *h = &s->head;
-	unsigned head_bits, seen_bits;
+	unsigned head_bits, word_bits;
 
 	ix->count = h->count - (h->count && h->remainder && h->remainder < h->blength);
 	head_bits = bits_for(ix->count, 8, 24);
-	seen_bits = bits_for((uint64_t)ix->count * 16, 12, 24);
+	/* Two words per block while that stays in a core's cache, half a word beyond. */
+	word_bits = bits_for((uint64_t)ix->count * 2, 8, 17);
+	word_bits = MAX(word_bits, bits_for(ix->count / 2, 8, 22));
 	if (ix->next_cap > 65536 && ix->count < ix->next_cap / 16)
 		block_index_free(ix);
-	if (make_room(ix, head_bits, seen_bits) < 0)
+	if (make_room(ix, head_bits, word_bits) < 0)
 		return -1;
+	ix->weak = s->weak;
 	ix->head_shift = 32 - head_bits;
-	ix->seen_shift = 32 - seen_bits;
+	ix->seen_shift = 32 - word_bits;
 	for (uint32_t i = 0; i < ix->count; i++)
 		insert(ix, s, keep_last ? ix->count - 1 - i : i);
 	return 0;

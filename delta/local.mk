@@ -5,6 +5,7 @@ libdelta_a_SOURCES = \
 	delta/compress.c delta/compress.h \
 	delta/md4.c delta/md4.h \
 	delta/rolling.c delta/rolling.h \
+	delta/scan.c delta/scan.h \
 	delta/search.c delta/search.h \
 	delta/source.c delta/source.h \
 	delta/sums.c delta/sums.h \
@@ -28,3 +29,8 @@ testsuite_fuzz_fuzz_tokens_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 testsuite_fuzz_fuzz_sums_SOURCES = testsuite/fuzz/fuzz_sums.c
 testsuite_fuzz_fuzz_sums_LDADD = $(KEDGE_LIBS) $(EXT_LIBS)
 testsuite_fuzz_fuzz_sums_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+
+# Built on request: make testsuite/bench/bench_delta
+EXTRA_PROGRAMS += testsuite/bench/bench_delta
+testsuite_bench_bench_delta_SOURCES = testsuite/bench/bench_delta.c
+testsuite_bench_bench_delta_LDADD = $(KEDGE_LIBS) $(EXT_LIBS)

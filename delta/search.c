@@ -9,13 +9,13 @@
 
 #include "delta/block_index.h"
 #include "delta/rolling.h"
+#include "delta/scan.h"
 #include "delta/source.h"
 #include "protocol/wire.h"
 
 #define READ_SIZE ((size_t)256 << 10)
 #define STRIPES 8u                     /* plain literal tokens laid out in one buffer */
 #define STRIPE (4 + TOKEN_CHUNK)
-#define CHAIN_MAX 1024u                /* candidates looked at per offset (spec 03 §11.2) */
 #define EFFORT_SIZE_MAX ((uint64_t)1 << 58) /* keeps the effort limits from wrapping */
 
 struct search {
@@ -271,25 +271,8 @@ static uint32_t find(struct search *s, uint64_t off, uint32_t weak)
 		if (same(s, &p, b))
 			break;
 	}
-	s->res->candidates += steps;
 	s->steps_left -= MIN(s->steps_left, (uint64_t)steps);
-	if (!s->steps_left || !s->hash_left)
-		s->gave_up = true;
 	return steps < CHAIN_MAX ? b : INDEX_NONE;
-}
-
-/* Rolls w over at most n offsets from p until the index may know the sum; returns how many it moved. */
-static size_t scan(const struct block_index *ix, struct weak_roll *w, const uint8_t *p, size_t n)
-{
-	const uint64_t *seen = ix->seen;
-	unsigned shift = ix->seen_shift;
-	struct weak_roll r = *w;
-	size_t i;
-
-	for (i = 0; i < n && !block_index_maybe(seen, shift, weak_roll_sum(&r)); i++)
-		weak_roll_step(&r, p[i], p[i + r.len]);
-	*w = r;
-	return i;
 }
 
 /* Finds full-length blocks from offset 0 on. */
@@ -301,7 +284,7 @@ static int search_full(struct search *s)
 	bool fresh = true;
 
 	while (off <= last && !s->gave_up) {
-		uint64_t stop;
+		size_t pos = 0, stop;
 
 		if (off + blen > s->base + s->have) {
 			if (off - s->lit >= TOKEN_CHUNK &&
@@ -311,25 +294,25 @@ static int search_full(struct search *s)
 		}
 		if (fresh)
 			weak_roll_set(&w, weak_sum(at(s, off), blen), blen);
-		fresh = false;
-		stop = MIN(last, s->base + s->have - blen);
-		off += scan(&s->index, &w, at(s, off), (size_t)(stop - off));
+		stop = (size_t)(MIN(last, s->base + s->have - blen) - off);
 		block = INDEX_NONE;
-		if (block_index_maybe(s->index.seen, s->index.seen_shift, weak_roll_sum(&w)))
-			block = find(s, off, weak_roll_sum(&w));
+		if (block_scan(&s->index, &w, at(s, off), &pos, stop, &s->steps_left))
+			block = find(s, off + pos, weak_roll_sum(&w));
+		off += pos;
+		fresh = true;
 		if (block != INDEX_NONE) {
 			if (emit_match(s, block, off) < 0)
 				return -1;
 			off += blen;
-			fresh = true;
-		} else if (off < stop) {
+		} else if (pos < stop) {
 			weak_roll_step(&w, at(s, off)[0], at(s, off)[blen]);
 			off++;
+			fresh = false;
 		} else {
 			/* The window ends here: begin again behind it with a sum of its own. */
 			off++;
-			fresh = true;
 		}
+		s->gave_up = !s->steps_left || !s->hash_left;
 	}
 	return 0;
 }
@@ -375,20 +358,23 @@ static bool prepare(struct search *s)
 
 static int send_matches(struct search *s)
 {
-	uint64_t size = s->job->size;
+	uint64_t size = s->job->size, steps = 16 * MIN(size, EFFORT_SIZE_MAX) + (16u << 20);
 
-	if (!prepare(s))
+	if (!prepare(s)) {
+		block_index_free(&s->index);
 		return send_literals(s, 0);
+	}
 	s->lit = s->base = 0;
 	s->have = 0;
 	s->hint = 0;
 	s->gave_up = false;
-	s->steps_left = 16 * MIN(size, EFFORT_SIZE_MAX) + (16u << 20);
+	s->steps_left = steps;
 	s->hash_left = 4 * MIN(size, EFFORT_SIZE_MAX) + (64u << 20);
 	if (s->index.count && size >= s->job->sums->head.blength && search_full(s) < 0)
 		return -1;
 	if (search_last(s) < 0)
 		return -1;
+	s->res->candidates = steps - s->steps_left;
 	return emit_literals(s, size);
 }
 

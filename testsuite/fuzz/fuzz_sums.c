@@ -37,7 +37,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		for (uint32_t i = 0; i < ix.count; i++) {
 			uint32_t n = block_index_head(&ix, s.weak[i]);
 
-			if (!block_index_maybe(ix.seen, ix.seen_shift, s.weak[i]) || n >= ix.count)
+			if (!block_index_maybe(&ix, s.weak[i]) || n >= ix.count)
 				abort();
 		}
 	}

@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <sys/mman.h>
 
+#include "delta/block_index.h"
+#include "delta/scan.h"
 #include "delta/search.h"
 #include "delta/token_in.h"
 #include "protocol/wire.h"
@@ -470,18 +472,18 @@ static void hostile_tables(void **state)
 	against(&p, &s, src, LEN);
 	assert_true(p.res.candidates <= bound && p.res.hashed <= hashes);
 	assert_int_equal(p.res.matched, 0);
-	/* different weak sums in the chain of zero: the hash of block_index.h run backwards */
+	/* different weak sums in the chains of the two that alternate in this source */
 	for (uint32_t i = 0; i < 5; i++)
-		inverse *= 2 - 0x9e3779b1u * inverse;
-	for (n = 0; n < 16383; n++) {
-		uint32_t y = (n + 1) * inverse;
-
-		weak[n] = y ^ y >> 15 ^ y >> 30;
-	}
+		inverse *= 2 - BLOCK_HASH * inverse;
+	for (n = 0; n < LEN; n++)
+		src[n] = n & 1;
+	for (n = 0; n < 16382; n++)
+		weak[n] = (block_hash(weak_sum(src + (n & 1), 700)) ^ (n + 1)) * inverse;
 	s.head.count = n;
 	against(&p, &s, src, LEN);
 	assert_true(p.res.candidates <= bound && p.res.hashed <= hashes);
 	assert_true(p.res.candidates >= 16ull * LEN);
+	memset(src, 0, LEN);
 	/* identical blocks cost one chain entry */
 	memset(weak, 0, (size_t)BLOCKS * 4);
 	memset(strong, 1, (size_t)BLOCKS * 16);
@@ -492,6 +494,57 @@ static void hostile_tables(void **state)
 	free(src);
 	free(strong);
 	free(weak);
+}
+
+/* The vector scan stops where the scalar one does, with the same window and the same effort. */
+static void scan_equal(void **state)
+{
+	static uint8_t data[40000];
+	(void)state;
+	if (!block_scan_usable(1))
+		skip();
+	for (unsigned round = 0; round < 40; round++) {
+		uint32_t len = round & 1 ? 1 + rnd(40) : 1 + rnd(5000), n = 1 + rnd(500), hits = 0;
+		uint32_t values = rnd(2) ? 256 : 1 + rnd(4);
+		struct block_index ix = { 0 };
+		uint32_t weak[500];
+		uint8_t strong[500 * 2];
+		struct sums s = { .head = { n, len, 2, 0 }, .weak = weak, .strong = strong };
+		struct weak_roll a, b;
+		size_t pos = 0, pb, end = sizeof data - len;
+
+		for (size_t i = 0; i < sizeof data; i++)
+			data[i] = (uint8_t)rnd(values);
+		for (uint32_t i = 0; i < n; i++) {
+			weak[i] = rnd(2) ? weak_sum(data + rnd((uint32_t)end), len) : rnd(UINT32_MAX);
+			put_le16(strong + i * 2, (uint16_t)i);
+		}
+		assert_int_equal(block_index_build(&ix, &s, false), 0);
+		weak_roll_set(&a, weak_sum(data, len), len);
+		b = a;
+		while (pos < end && hits++ < 2000) {
+			uint64_t ea = rnd(100) ? 100000 : rnd(3), eb = ea;
+			size_t stop = rnd(3) ? end : pos + rnd((uint32_t)(end - pos) + 1);
+			bool ha, hb;
+
+			pb = pos;
+			ha = block_scan_impls[0](&ix, &a, data, &pos, stop, &ea);
+			hb = block_scan_impls[1](&ix, &b, data, &pb, stop, &eb);
+			assert_int_equal(ea, eb);
+			if (!ea)
+				break;
+			assert_int_equal(ha, hb);
+			assert_int_equal(pos, pb);
+			assert_int_equal(weak_roll_sum(&a), weak_sum(data + pos, len));
+			assert_int_equal(weak_roll_sum(&b), weak_roll_sum(&a));
+			if (ha && pos < end) {
+				weak_roll_step(&a, data[pos], data[pos + len]);
+				weak_roll_step(&b, data[pos], data[pos + len]);
+				pos++;
+			}
+		}
+		block_index_free(&ix);
+	}
 }
 
 /* Heads at the edge of what is allowed, with sums that match nothing or everything. */
@@ -576,6 +629,7 @@ int main(void)
 		cmocka_unit_test(append_modes),
 		cmocka_unit_test(shrunken),
 		cmocka_unit_test(hostile_tables),
+		cmocka_unit_test(scan_equal),
 		cmocka_unit_test(odd_heads),
 		cmocka_unit_test(short_of_memory),
 	};
