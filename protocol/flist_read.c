@@ -697,13 +697,13 @@ static struct fent *entry_of_dir(const struct flist_set *s, const struct flist *
 
 int flist_check_parents(struct flist_set *s, struct rd *r, struct flist *fl)
 {
-	const struct fdir *good = s->root_dir;
+	const struct fdir *good = NULL;
 	char path[PATH_LIMIT + 1];
 
 	for (int32_t i = 0; i < fl->count; i++) {
 		const struct fent *e = fl->walk[i];
 
-		if (e->dir == good || e->flags & FENT_CLEARED || !strcmp(e->dir->s, "/"))
+		if (e->dir == good || !e->dir->len || e->flags & FENT_CLEARED || !strcmp(e->dir->s, "/"))
 			continue;
 		if (entry_of_dir(s, fl, e->dir)) {
 			good = e->dir;

@@ -9,3 +9,10 @@ libprotocol_a_SOURCES = \
 UNIT_TESTS += testsuite/unit/test_wire
 testsuite_unit_test_wire_SOURCES = testsuite/unit/test_wire.c
 testsuite_unit_test_wire_LDADD = $(UNIT_LDADD)
+
+UNIT_TESTS += testsuite/unit/test_flist_replay
+testsuite_unit_test_flist_replay_SOURCES = testsuite/unit/test_flist_replay.c \
+	testsuite/unit/flist_util.c testsuite/unit/flist_util.h testsuite/unit/unit.h
+testsuite_unit_test_flist_replay_CPPFLAGS = $(AM_CPPFLAGS) -DDATA_DIR=\"$(abs_top_srcdir)/testsuite/unit/data\"
+testsuite_unit_test_flist_replay_LDADD = $(UNIT_LDADD)
+EXTRA_DIST += testsuite/unit/data/flist-sessions.txt
