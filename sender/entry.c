@@ -334,8 +334,10 @@ int entry_implied(struct sender *s, uint16_t root, const struct fdir *fdir, cons
 const char *entry_id_name(void *ctx, bool is_group, uint32_t id)
 {
 	struct sender *s = ctx;
+	char name[256];
 
-	if (!s->x->ids || s->x->ids->name(s->x->ids->ctx, is_group, id, s->id_name, sizeof s->id_name) < 0)
+	if (!s->x->ids || s->x->ids->name(s->x->ids->ctx, is_group, id, name, sizeof name) < 0)
 		return NULL;
-	return s->id_name;
+	/* Each id is asked for once in a session. */
+	return arena_strndup(s->arena, name, strlen(name));
 }

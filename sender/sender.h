@@ -135,7 +135,6 @@ struct sender {
 	struct chmod_rules *chmod, *chmod_module;
 	char name[NAME_BUF];           /* list name of the entry being looked at */
 	char link[PATH_LIMIT + 2];
-	char id_name[256];
 
 	/* walk.c */
 	char scan_path[NAME_BUF];
