@@ -192,7 +192,8 @@ static int send_item(struct sender *s, const struct operand *op)
 	const char *leaf = path_leaf(op->name);
 	bool whole = op->contents || s->o->recurse, dot = !strcmp(leaf, ".");
 	char dir[NAME_BUF];
-	struct spot sp = { .fdir = fdir, .dir = dir, .root = op->root, .operand = true, .follow = op->follow };
+	struct spot sp = { .fdir = fdir, .dir = dir, .root = op->root, .operand = true, .follow = op->contents,
+			   .look = op->at_place ? "." : leaf };
 	struct fent *e;
 	int rc;
 
@@ -206,7 +207,7 @@ static int send_item(struct sender *s, const struct operand *op)
 	if (place_of_name(s, op->root, op->name, dir_len, dir) < 0)
 		return 0;
 	strcpy(s->name, op->name);
-	rc = entry_make(s, &sp, leaf, strlen(leaf), DT_UNKNOWN, whole ? FENT_TOP_DIR | FENT_CONTENT : 0, &e);
+	rc = entry_make(s, &sp, leaf, DT_UNKNOWN, whole ? FENT_TOP_DIR | FENT_CONTENT : 0, &e);
 	if (rc <= 0 || !FENT_IS_DIR(e))
 		return rc < 0 ? -1 : 0;
 	if (args_note_dir(s, e, sp.dev) < 0)
@@ -306,16 +307,21 @@ int args_below(struct sender *s, int32_t head, size_t depth)
 
 static int send_operand(struct sender *s, struct operand *op, const struct arg_name *p)
 {
-	if (p->dot_implied && !op->missing) {
-		struct fent *e;
-
-		if (!s->implied_dot && send_parent(s, op, ".", 1, &e) < 0)
-			return -1;
-		s->implied_dot = true;
-	}
 	if (!s->o->relative || !p->parents)
 		return send_item(s, op);
 	return s->inc ? send_next(s, op, -1, 0) : send_with_parents(s, op);
+}
+
+/* "./a" with --relative: the directory itself is a parent as well, even if the item turns out to be missing. */
+static int send_implied_dot(struct sender *s, const struct arg_name *p)
+{
+	struct operand op = { .next = -1 };
+	struct fent *e;
+
+	if (!p->dot_implied || s->implied_dot || place_root(s, p->dir, "", p->listed, &op.root) != 0)
+		return 0;
+	s->implied_dot = true;
+	return send_parent(s, &op, ".", 1, &e) < 0 ? -1 : 0;
 }
 
 /* ---- one argument ---- */
@@ -353,15 +359,55 @@ static int find_root(struct sender *s, const struct arg_name *p, uint16_t *root)
 	return rc > 0 ? -1 : 0;
 }
 
+/* A directory that may be read but not searched: its contents cannot be wanted. */
+static bool search_denied(struct sb *sb, const char *dir)
+{
+	struct stat st;
+
+	return geteuid() != 0 && sb_lstat(sb, dir, "...", &st) == -EACCES;
+}
+
+/* Looks at the item. 0: *st; 1: left out (told); -1: fatal. */
+static int look_at(struct sender *s, const struct arg_name *p, struct operand *op, struct stat *st)
+{
+	bool dot = !strcmp(p->name, "."), dangling, linked;
+	struct spot sp = { .root = op->root, .operand = true, .follow = p->contents };
+	char dir[NAME_BUF];
+	size_t link_len;
+	int rc;
+
+	sp.sb = place_sb(s, op->root);
+	if (!sp.sb)
+		return sender_nomem(s);
+	sp.dir = dir;
+	strcpy(s->name, p->name);
+	rc = place_of_name(s, op->root, p->name, p->parents, dir);
+	/* "-R link/": what is behind the link is what is wanted; the link is part of the argument. */
+	linked = rc == 0 && p->contents && !dot && !p->listed && sb_lstat(sp.sb, dir, path_leaf(p->name), st) == 0 && S_ISLNK(st->st_mode);
+	if (linked && place_root(s, p->dir, p->name, false, &op->root) == 0) {
+		sp.sb = place_sb(s, op->root);
+		op->at_place = true;
+		rc = !sp.sb ? -ENOMEM : sb_lstat(sp.sb, s->roots[op->root].prefix, ".", st);
+	} else if (rc == 0 && dot && search_denied(sp.sb, dir)) {
+		rc = -EACCES;
+	} else if (rc == 0) {
+		rc = entry_stat(s, &sp, path_leaf(p->name), st, &link_len, &dangling);
+	}
+	if (rc == 0 && module_hides(s, op->root, p->name, S_ISDIR(st->st_mode)))
+		rc = -ENOENT;
+	if (rc == -EACCES && !s->o->relative)
+		return change_dir_failed(s, EACCES, p) < 0 ? -1 : 1;
+	if (rc < 0)
+		return link_stat_failed(s, -rc, p, op->root) < 0 ? -1 : 1;
+	return 0;
+}
+
 static int one_argument(struct sender *s, const char *arg, bool listed)
 {
 	struct arg_name p;
 	struct operand op = { .next = -1 };
-	char dir[NAME_BUF];
-	struct spot sp = { .dir = dir, .operand = true };
 	struct stat st;
-	size_t link_len;
-	bool dangling, is_dir;
+	bool is_dir;
 	int rc;
 
 	if (strlen(arg) > PATH_LIMIT)
@@ -371,27 +417,16 @@ static int one_argument(struct sender *s, const char *arg, bool listed)
 	else if (arg_parse_relative(arg, &p) < 0)
 		return rd_fail(s->r, RX_USAGE, "found \"..\" dir in relative path: %s", arg);
 	p.listed = listed;
+	if (send_implied_dot(s, &p) < 0)
+		return -1;
 	rc = find_root(s, &p, &op.root);
+	if (rc == 0)
+		rc = look_at(s, &p, &op, &st);
 	if (rc)
 		return rc < 0 ? -1 : 0;
 	op.name = p.name;
 	op.contents = p.contents;
-	op.follow = p.contents;
 	rules_start(s, op.root);
-
-	sp.root = op.root;
-	sp.follow = op.follow;
-	sp.sb = place_sb(s, op.root);
-	if (!sp.sb)
-		return sender_nomem(s);
-	strcpy(s->name, p.name);
-	rc = place_of_name(s, op.root, p.name, p.parents, dir);
-	if (rc == 0)
-		rc = entry_stat(s, &sp, path_leaf(p.name), &st, &link_len, &dangling);
-	if (rc == 0 && module_hides(s, op.root, p.name, S_ISDIR(st.st_mode)))
-		rc = -ENOENT;
-	if (rc < 0)
-		return link_stat_failed(s, -rc, &p, op.root);
 	is_dir = S_ISDIR(st.st_mode);
 	if (is_dir && !s->o->recurse && !s->o->dirs && !s->o->list_only) {
 		say(SAY_INFO, "skipping directory %s", p.name);

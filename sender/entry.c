@@ -89,6 +89,9 @@ static int stat_failed(struct sender *s, const struct spot *sp, int errnum, bool
 
 	if (!sp->operand && (rules_hide(s, false) || rules_hide(s, true)))
 		return 0;
+	/* A directory without search permission: said once, as of the directory. */
+	if (sp->d && errnum == EACCES)
+		return -2;
 	shown = place_show(s, sp->root, s->name);
 	if (dangling && errnum == ENOENT) {
 		s->x->io_error |= IOERR_GENERAL;
@@ -166,11 +169,11 @@ static int device_as_file(struct sender *s, const struct spot *sp, const char *l
 }
 
 /* -c: a file that cannot be read gets zeros here and fails when it is asked for. */
-static int add_checksum(struct sender *s, const struct spot *sp, const char *leaf, struct fent *e, struct fext *x)
+static int add_checksum(struct sender *s, const struct spot *sp, const char *look, struct fent *e, struct fext *x)
 {
 	uint8_t sum[CSUM_MAX_LEN] = { 0 };
-	int fd = s->follows ? sb_open_read_follow(sp->sb, sp->dir, leaf, open_flags(s), NULL) :
-			      sb_open_read(sp->sb, sp->dir, leaf, open_flags(s), NULL);
+	int fd = s->follows ? sb_open_read_follow(sp->sb, sp->dir, look, open_flags(s), NULL) :
+			      sb_open_read(sp->sb, sp->dir, look, open_flags(s), NULL);
 
 	if (fd >= 0) {
 		if (csum_list_fd(s->list_sum, fd, (uint64_t)e->size, sum) < 0)
@@ -255,21 +258,21 @@ static int other_device(struct sender *s, const struct spot *sp, const struct st
 	return 1;
 }
 
-int entry_make(struct sender *s, struct spot *sp, const char *leaf, size_t len, unsigned char type, unsigned flags, struct fent **out)
+int entry_make(struct sender *s, struct spot *sp, const char *leaf, unsigned char type, unsigned flags, struct fent **out)
 {
+	const char *look = sp->look ? sp->look : leaf;
 	bool tested = false, dangling;
 	struct stat st;
 	size_t link_len;
 	int rc;
 
-	(void)len;
 	/* What the rules exclude need not be looked at when the directory told its type. */
 	if (!sp->operand && type != DT_UNKNOWN && (type != DT_LNK || !s->follows) && !(type == DT_DIR && s->o->one_fs_skip)) {
 		if (rules_hide(s, type == DT_DIR))
 			return 0;
 		tested = true;
 	}
-	rc = entry_stat(s, sp, leaf, &st, &link_len, &dangling);
+	rc = entry_stat(s, sp, look, &st, &link_len, &dangling);
 	if (rc < 0)
 		return stat_failed(s, sp, -rc, dangling);
 	if (S_ISLNK(st.st_mode) && s->o->links && !link_len) {
@@ -291,10 +294,10 @@ int entry_make(struct sender *s, struct spot *sp, const char *leaf, size_t len, 
 		flags |= FENT_MOUNT;
 	if (!sp->operand && !tested && rules_hide(s, S_ISDIR(st.st_mode)))
 		return 0;
-	if (s->o->ignore_nonreadable && entry_unreadable(s, sp, leaf, &st))
+	if (s->o->ignore_nonreadable && entry_unreadable(s, sp, look, &st))
 		return 0;
 	if (s->o->copy_devices && (S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode))) {
-		rc = device_as_file(s, sp, leaf, &st);
+		rc = device_as_file(s, sp, look, &st);
 		if (rc < 0) {
 			sender_complain(s, -rc, "failed to open %s", place_show(s, sp->root, s->name));
 			return 0;

@@ -46,8 +46,8 @@ struct operand {
 	const char *name;              /* as it will be in the list, leading slash included */
 	int32_t next;                  /* index of the next one below the same directory, -1 */
 	uint16_t root;
-	bool contents;                 /* its contents are wanted although nothing recurses */
-	bool follow;                   /* a link is followed (trailing slash) */
+	bool contents;                 /* its contents are wanted although nothing recurses (trailing slash); a link is followed */
+	bool at_place;                 /* the root's place is the item itself, not its parent */
 	bool missing;                  /* does not exist; send a mode-0 entry */
 };
 
@@ -66,6 +66,7 @@ struct spot {
 	struct sb_dir *d;              /* NULL: names are looked up through sb */
 	const char *dir;               /* anchor-relative, for sb */
 	const struct fdir *fdir;
+	const char *look;              /* operand: leaf by which it is looked at */
 	uint16_t root;
 	dev_t dev;                     /* of the operand; set by entry_make for the operand itself */
 	bool operand, follow;
@@ -221,9 +222,8 @@ int args_note_dir(struct sender *s, const struct fent *e, dev_t dev);
 /* ---- entry.c ---- */
 
 /* Looks at leaf in a spot and sends its entry. s->name holds the list name. type: DT_* or DT_UNKNOWN.
-   1: *out is the new entry; 0: left out (said if it must be); -1: fatal. */
-int entry_make(struct sender *s, struct spot *sp, const char *leaf, size_t len, unsigned char type,
-	       unsigned flags, struct fent **out);
+   1: *out is the new entry; 0: left out (said if it must be); -1: fatal; -2: nothing in this directory can be looked at. */
+int entry_make(struct sender *s, struct spot *sp, const char *leaf, unsigned char type, unsigned flags, struct fent **out);
 
 /* Entry of mode 0 for a missing argument, and of a parent made up by --relative. */
 int entry_missing(struct sender *s, uint16_t root, const struct fdir *fdir, const char *leaf);

@@ -69,7 +69,9 @@ static int scan_names(struct sender *s, const struct fent *d, struct spot *sp, s
 			continue;
 		}
 		memcpy(s->name + base, ent.name, ent.len + 1);
-		rc = entry_make(s, sp, ent.name, ent.len, ent.type, 0, &e);
+		rc = entry_make(s, sp, ent.name, ent.type, 0, &e);
+		if (rc == -2)
+			return open_failed(s, d, EACCES);
 		if (rc < 0)
 			return -1;
 		if (rc == 0 || !FENT_IS_DIR(e))

@@ -573,7 +573,11 @@ static int apply(struct options *p, const struct row *r, const char *arg, int iv
 	void *field = (char *)p->o + r->off;
 
 	switch ((enum kind)r->kind) {
-	case SET: *(bool *)field = r->value != 0; return 0;
+	case SET:
+		*(bool *)field = r->value != 0;
+		if (field == &p->o->relative)
+			p->relative_given = true;
+		return 0;
 	case SETI: *(int *)field = r->value; return 0;
 	case COUNT: *(int *)field += *(int *)field < 99; return 0;
 	case STR: *(const char **)field = keep(p, arg); return 0;
@@ -757,7 +761,8 @@ int options_finish(struct options *p)
 		return -1;
 	optval_verbosity(o);
 	if (o->files_from) {
-		o->relative = true;
+		if (!p->relative_given)
+			o->relative = true;
 		if (!o->recurse)
 			o->dirs = MAX(o->dirs, 1);
 	}

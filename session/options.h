@@ -26,6 +26,7 @@ struct options {
 	uint8_t *refused;              /* per table row */
 	int delete_whens;              /* different --delete-WHEN options met */
 	bool no_recurse_given, recurse_given;
+	bool relative_given;           /* -R or --no-R: files-from changes nothing */
 	/* kept for the filter room: --filter, --exclude … in order */
 	struct option_rule { int kind; const char *text; } *rules;
 	size_t nrules, rules_cap;
