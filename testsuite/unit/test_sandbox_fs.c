@@ -1,9 +1,8 @@
 /* The filesystem operations: with openat2 and with the portable walk, as root and as nobody. */
-#include "config.h"
-
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -802,6 +801,63 @@ BOTH(held_files)
 	assert_int_equal(sb_unlink(sb, "", "hf"), 0);
 }
 
+/* Two threads, a view each, one anchor; one keeps replacing the directory in which the other works. */
+static void *replacer(void *arg)
+{
+	_cleanup_sb_ struct sb *sb = sb_new(arg, 4);
+	char name[SB_NAME_MAX + 1];
+
+	for (int i = 0; i < 300; i++) {
+		snprintf(name, sizeof(name), "old%d", i);
+		if (sb_mkdirs(sb, "t/w", 0755) < 0 || sb_rename(sb, "t", "w", sb, "t", name, SB_IS_DIR) < 0)
+			return arg;
+	}
+	return NULL;
+}
+
+BOTH(threads_share_an_anchor)
+{
+	_cleanup_anchor_ struct anchor *a = anchor(LINKS_REFUSE, 0);
+	_cleanup_sb_ struct sb *sb = sb_new(a, 4);
+	pthread_t thread;
+	void *bad;
+	struct sb_dir *d;
+	struct sb_dirent e;
+	struct stat st;
+
+	assert_int_equal(sb_mkdirs(sb, "t/w", 0755), 2);
+	assert_int_equal(pthread_create(&thread, NULL, replacer, a), 0);
+	for (int i = 0; i < 300; i++) {
+		char name[32];
+		snprintf(name, sizeof(name), "f%d", i);
+		int fd = sb_open_write(sb, "t/w", name, SB_CREATE, 0644, &st);
+		assert_true(fd >= 0 || fd == -ENOENT);
+		if (fd >= 0)
+			close(fd);
+	}
+	assert_int_equal(pthread_join(thread, &bad), 0);
+	assert_null(bad);
+	/* after the last change this view sees what is there, not what it held */
+	assert_int_equal(sb_mkdirs(sb, "t/w", 0755), 1);
+	assert_int_equal(sb_opendir(sb, "t", ".", 0, &d, NULL), 0);
+	while (sb_readdir(d, &e) == 1) {
+		char dir[64];
+		struct sb_dir *in;
+		struct sb_dirent f;
+		snprintf(dir, sizeof(dir), "t/%.40s", e.name);
+		assert_int_equal(sb_opendir(sb, dir, ".", 0, &in, NULL), 0);
+		while (sb_readdir(in, &f) == 1) {
+			char leaf[64];
+			snprintf(leaf, sizeof(leaf), "%.40s", f.name);
+			assert_int_equal(sb_unlink(sb, dir, leaf), 0);
+		}
+		sb_closedir(in);
+		assert_int_equal(sb_rmdir(sb, "t", dir + 2), 0);
+	}
+	sb_closedir(d);
+	assert_int_equal(sb_rmdir(sb, "", "t"), 0);
+}
+
 /* What a plain user may and may not, in a forked child so that the rest stays root. */
 static int as_nobody(void)
 {
@@ -860,7 +916,7 @@ int main(void)
 		cmocka_unit_test(links_refused), cmocka_unit_test(links_followed_inside_only), cmocka_unit_test(leaf_following),
 		cmocka_unit_test(types_are_checked), cmocka_unit_test(temp_names), cmocka_unit_test(attributes),
 		cmocka_unit_test(moving_and_linking), cmocka_unit_test(cache_follows_changes), cmocka_unit_test(listing),
-		cmocka_unit_test(read_only), cmocka_unit_test(sub_anchors), cmocka_unit_test(held_files), cmocka_unit_test(plain_user),
+		cmocka_unit_test(read_only), cmocka_unit_test(sub_anchors), cmocka_unit_test(held_files), cmocka_unit_test(threads_share_an_anchor), cmocka_unit_test(plain_user),
 	};
 
 	if (geteuid() != 0)
