@@ -7,7 +7,8 @@ SANDBOX_PROC = \
 	sandbox/confine.c sandbox/confine.h sandbox/confine_priv.h \
 	sandbox/confine_plan.c sandbox/confine_report.c \
 	sandbox/spawn.c sandbox/spawn.h sandbox/spawn_priv.h sandbox/hook.c \
-	sandbox/broker.h
+	sandbox/broker.h sandbox/broker_proto.h sandbox/broker_policy.c sandbox/broker_audit.c \
+	sandbox/broker_serve.c sandbox/broker_start.c sandbox/broker_client.c
 
 UNIT_TESTS += testsuite/unit/test_chan
 testsuite_unit_test_chan_SOURCES = testsuite/unit/test_chan.c
@@ -16,3 +17,7 @@ testsuite_unit_test_chan_LDADD = $(UNIT_LDADD)
 UNIT_TESTS += testsuite/unit/test_confine
 testsuite_unit_test_confine_SOURCES = testsuite/unit/test_confine.c
 testsuite_unit_test_confine_LDADD = $(UNIT_LDADD)
+
+UNIT_TESTS += testsuite/unit/test_broker
+testsuite_unit_test_broker_SOURCES = testsuite/unit/test_broker.c
+testsuite_unit_test_broker_LDADD = $(UNIT_LDADD)
