@@ -42,7 +42,8 @@ unsigned csum_len(enum csum kind);
 struct csum_ctx;
 
 /* seed: the session's checksum seed. md5_seed_last: the implied MD5 of a peer without CF_CHKSUM_SEED_FIX
-   (spec 03 §8.3); ignored by the other algorithms. NULL without memory or before csum_global_init(). */
+   (spec 03 §8.3); ignored by the other algorithms. NULL without memory, and for
+   md5 and sha1 before csum_global_init(). */
 struct csum_ctx *csum_ctx_new(enum csum kind, int32_t seed, bool md5_seed_last) NODISCARD;
 void csum_ctx_free(struct csum_ctx *c);
 enum csum csum_ctx_kind(const struct csum_ctx *c);

@@ -131,7 +131,7 @@ static void history(void **state)
 	struct step s[] = { { 0, H64 }, { -1, text } };
 
 	(void)state;
-	memcpy(text, H64 + 10, 40);
+	memcpy(text, &H64[10], 40);
 	strcpy(text + 40, "!");
 	both_ways(COMP_ZLIB, s, 2, old, sizeof old);
 	both_ways(COMP_ZLIBX, s, 2, new, sizeof new);
