@@ -1,2 +1,31 @@
 noinst_LIBRARIES += libdaemon.a
-libdaemon_a_SOURCES = daemon/placeholder.c
+libdaemon_a_SOURCES = \
+	daemon/access.c daemon/access.h \
+	daemon/activation.c daemon/activation.h \
+	daemon/auth.c daemon/auth.h \
+	daemon/check.c \
+	daemon/cmdline.c daemon/cmdline.h \
+	daemon/conf_lex.c daemon/conf_lex.h \
+	daemon/conf_table.c \
+	daemon/config.c daemon/config.h \
+	daemon/conn.h \
+	daemon/daemon.c daemon/daemon.h \
+	daemon/gate.c daemon/gate.h \
+	daemon/handshake.c daemon/handshake.h \
+	daemon/hooks.c daemon/hooks.h \
+	daemon/ident.c daemon/ident.h \
+	daemon/limits.c daemon/limits.h \
+	daemon/listener.c \
+	daemon/log.c daemon/log.h \
+	daemon/login.c \
+	daemon/messages.h \
+	daemon/module.c \
+	daemon/monitor.c \
+	daemon/proxy.c daemon/proxy.h \
+	daemon/resolve.c daemon/resolve.h \
+	daemon/sockopts.c daemon/sockopts.h \
+	daemon/worker.c
+
+bin_PROGRAMS += kedge
+kedge_SOURCES = daemon/main.c
+kedge_LDADD = $(KEDGE_LIBS) $(EXT_LIBS)

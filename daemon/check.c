@@ -1,0 +1,179 @@
+/*
+ * check.c - `kedge --daemon --check-config`: what the file means, what is weak, and which layers will hold.
+ */
+#include "config.h"
+
+#include <netdb.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <strings.h>
+#include <sys/stat.h>
+
+#include "base/say.h"
+#include "daemon/access.h"
+#include "daemon/daemon.h"
+#include "daemon/ident.h"
+#include "daemon/log.h"
+#include "sandbox/broker.h"
+#include "sandbox/confine.h"
+#include "sandbox/opfile.h"
+
+static unsigned problems;
+
+static void print_line(void *ctx, const char *text)
+{
+	(void)ctx;
+	problems++;
+	printf("! %s\n", text);
+}
+
+static void PRINTF(2, 3) warn(const struct conf_module *m, const char *fmt, ...)
+{
+	va_list ap;
+
+	printf("  warning [%s]: ", m->name);
+	va_start(ap, fmt);
+	vprintf(fmt, ap);
+	va_end(ap);
+	putchar('\n');
+}
+
+static void print_value(const struct conf *c, const struct conf_value *v, int i)
+{
+	const struct conf_def *d = &conf_defs[i];
+
+	if (!v->set)
+		return;
+	if (d->type == CT_STRING || d->type == CT_PATH)
+		printf("  %s = %s", d->name, v->str);
+	else if (d->type == CT_BOOL || d->type == CT_BOOL3)
+		printf("  %s = %s", d->name, v->num < 0 ? "unset" : v->num ? "yes" : "no");
+	else
+		printf("  %s = %d", d->name, v->num);
+	if (v->line)
+		printf("    (%s line %u)", c->files[v->file].path, v->line);
+	putchar('\n');
+}
+
+/* Reports names on the deny list that no resolver knows (spec 09 ACC-2). */
+static void check_names(const struct conf_module *m, const char *list)
+{
+	while (*list) {
+		size_t n = strcspn(list, " \t,");
+		char token[256];
+		struct addrinfo *ai;
+
+		if (n && n < sizeof token) {
+			memcpy(token, list, n);
+			token[n] = '\0';
+			if (token[0] != '@' && !strpbrk(token, ":/*?[") && token[strspn(token, "0123456789.")]) {
+				if (getaddrinfo(token, NULL, NULL, &ai))
+					warn(m, "\"hosts deny\" names %s, which does not resolve: everybody will be denied", token);
+				else
+					freeaddrinfo(ai);
+			}
+		}
+		list += n;
+		list += strspn(list, " \t,");
+	}
+}
+
+static void check_module(struct daemon *d, const struct conf_module *m)
+{
+	const struct conf_value *v = m->v;
+	_cleanup_buf_ struct buf path = BUF_INIT(NULL);
+	bool writable = v[CP_READ_ONLY].num <= 0;
+	bool as_root = d->root && (!strcmp(v[CP_UID].str, "0") || !strcmp(v[CP_UID].str, "root"));
+	struct device_policy dev;
+	struct identity id;
+	struct stat st;
+	char why[300];
+
+	daemon_string(&v[CP_PATH], &path);
+	if (!path.len)
+		warn(m, "no path");
+	else if (!strchr(buf_str(&path), '%') && opfile_stat(buf_str(&path), OPFILE_FREE, &st) < 0)
+		warn(m, "path %s cannot be reached", buf_str(&path));
+	else if (!strchr(buf_str(&path), '%') && (st.st_mode & S_IWOTH))
+		warn(m, "anybody can write in %s%s", buf_str(&path), as_root && !(st.st_mode & S_ISVTX) ?
+		     ": the module is refused, because it runs as root" : "");
+	if (as_root && writable && !v[CP_AUTH_USERS].str[0] && !v[CP_HOSTS_ALLOW].str[0])
+		warn(m, "runs as root, can be written, and anybody may connect");
+	if (v[CP_USE_CHROOT].num == 0 && writable && v[CP_MUNGE_SYMLINKS].num == 0)
+		warn(m, "\"use chroot\" and \"munge symlinks\" are off in a module that can be written");
+	if (v[CP_INSECURE_LINKS].num > 0)
+		warn(m, "\"insecure links\" is on");
+	if (v[CP_AUTH_USERS].str[0] && !v[CP_AUTH_DIGEST].str[0])
+		warn(m, "\"auth users\" without \"auth digest\": old clients log in with md5 or md4");
+	if (!d->root && (v[CP_UID].set || v[CP_GID].set))
+		warn(m, "\"uid\" and \"gid\" have no effect: the daemon does not run as root");
+	if (!strchr(v[CP_UID].str, '%') && !strchr(v[CP_GID].str, '%') &&
+	    ident_resolve(&id, v[CP_UID].str, v[CP_GID].str, d->root, why, sizeof why) < 0)
+		warn(m, "%s", why);
+	else if (d->root && id.set)
+		printf("  runs as uid %u gid %u\n", (unsigned)id.uid, (unsigned)id.gid);
+	if (device_policy_parse(v[CP_DEVICE_NODES].str, &dev, why, sizeof why) < 0) {
+		problems++;
+		warn(m, "\"device nodes\": %s", why);
+	} else if (!device_policy_none(&dev) && !d->root) {
+		warn(m, "\"device nodes\" has no effect: the daemon does not run as root");
+	}
+	check_names(m, v[CP_HOSTS_DENY].str);
+}
+
+static void print_layers(struct daemon *d, const struct conf_module *m)
+{
+	enum confine_role role = m->v[CP_READ_ONLY].num > 0 ? CONFINE_WORKER_SEND : CONFINE_WORKER_RECV;
+	_cleanup_buf_ struct buf table = BUF_INIT(NULL);
+	struct confine_params p = CONFINE_PARAMS_INIT;
+	struct confine_report rep;
+	struct confine_dir dir = { .fd = confine_empty_root(), .rights = CONFINE_READ };
+	struct identity id;
+	char why[300];
+
+	p.root_fd = dir.fd;
+	p.dirs = &dir;
+	p.ndirs = 1;
+	if (ident_resolve(&id, m->v[CP_UID].str, m->v[CP_GID].str, d->root, why, sizeof why) == 0) {
+		p.set_ids = id.set;
+		p.uid = id.uid;
+		p.gid = id.gid;
+		p.groups = id.groups;
+		p.ngroups = id.ngroups;
+	}
+	confine_foresee(role, &p, &rep);
+	confine_report_table(&rep, &table);
+	printf("  sandbox of the worker (%s):\n%s", confine_role_name(role), buf_str(&table));
+}
+
+int check_config(struct daemon *d)
+{
+	struct err e = { 0 };
+
+	log_init(true);
+	say_set_sink(log_sink, NULL);
+	if (daemon_load(d, print_line, NULL) < 0) {
+		fprintf(stderr, "Failed to parse config file: %s\n", d->config_path);
+		return RX_USAGE;
+	}
+	if (daemon_prepare(d, &e) < 0) {
+		fprintf(stderr, "%s\n", e.text);
+		return RX_USAGE;
+	}
+	printf("config file: %s (%zu files, %zu modules)\n[global]\n", d->config_path, d->conf->nfiles, d->conf->nmodules);
+	for (int i = 0; i < CP_COUNT; i++)
+		print_value(d->conf, &d->conf->global[i], i);
+	for (size_t k = 0; k < d->conf->nmodules; k++) {
+		const struct conf_module *m = d->conf->modules[k];
+
+		printf("\n[%s]\n", m->name);
+		for (int i = CP_MODULE_FIRST; i < CP_COUNT; i++)
+			print_value(d->conf, &m->v[i], i);
+		check_module(d, m);
+		print_layers(d, m);
+	}
+	conf_report_unimplemented(d->conf, print_line, NULL);
+	if (problems)
+		printf("\n%u problem%s\n", problems, problems == 1 ? "" : "s");
+	return problems ? RX_USAGE : RX_OK;
+}

@@ -1,0 +1,94 @@
+/*
+ * conn.h - one connection as its monitor sees it; internal to monitor.c, login.c, module.c, worker.c.
+ *
+ * The monitor never reads from the peer. It fills this record step by step (spec 06 §6.1), first from the
+ * gate's messages, then from the configuration and the system.
+ */
+#ifndef DAEMON_CONN_H
+#define DAEMON_CONN_H
+
+#include "daemon/access.h"
+#include "daemon/daemon.h"
+#include "daemon/ident.h"
+#include "daemon/messages.h"
+#include "filter/filter.h"
+#include "sandbox/anchor.h"
+#include "sandbox/broker.h"
+#include "sandbox/spawn.h"
+#include "session/session.h"
+
+/* Variables of 06 §1.7, in the order of struct conn.vars. */
+enum conn_var { VAR_MODULE_NAME, VAR_MODULE_PATH, VAR_HOST_ADDR, VAR_HOST_NAME, VAR_USER_NAME, VAR_PID, VAR_COUNT };
+
+struct conn {
+	struct daemon *d;
+	int in_fd, out_fd;
+	bool is_socket, rsh;
+	struct conn_row *row;           /* NULL outside the listener */
+	struct conf_var vars[VAR_COUNT + 1];
+	pid_t self;
+	char pid_text[16];
+
+	struct peer peer, socket_peer;
+	char host[HOST_NAME_MAX_LEN + 1];       /* for checks and log lines */
+	char real_host[HOST_NAME_MAX_LEN + 1];  /* result of the reverse lookup, "" before */
+
+	struct chan gate;
+	pid_t gate_pid;
+	int64_t deadline;               /* clock_ms(); 0: none */
+
+	const struct conf_module *m;
+	int protocol;
+	enum hs_digest digest;
+	char challenge[AUTH_CHALLENGE_MAX];
+	char user[AUTH_USER_MAX + 2];
+	uint8_t early[HS_EARLY_MAX];
+	size_t early_len;
+	bool read_only;
+	bool handed_off;
+	bool silent;                    /* closed without a word */
+	int exit_code;
+
+	/* the module, entered */
+	struct buf path;                /* RSYNC_MODULE_PATH */
+	bool chrooted, sanitize, munge;
+	struct identity id;
+	struct anchor *root;
+	struct filter_list *filter;
+	struct device_policy devices;
+	struct broker_handle broker;
+	int lock_fd;
+	struct buf text[CP_COUNT];      /* expanded strings that outlive a call */
+
+	/* the session */
+	char request[2048];
+	bool sending;
+	int worker_status;              /* wait status */
+};
+
+/* An expanded string of the module, kept until the connection ends. */
+const char *conn_string(struct conn *c, enum conf_param p);
+static inline int conn_num(const struct conn *c, enum conf_param p) { return c->m->v[p].num; }
+
+/* Seconds a handshake phase may take for this `timeout` (06 §6.2). */
+int conn_phase_seconds(int timeout);
+void conn_arm(struct conn *c, int timeout);
+
+/* The reverse name by lookup, once. */
+const char *conn_real_host(struct conn *c);
+
+void conn_penalty(struct conn *c, unsigned seconds);
+
+/* login.c: what the gate may ask. Fill in the verdict. */
+void login_select(struct conn *c, const struct gate_select *q, struct gate_verdict *v);
+void login_answer(struct conn *c, const struct gate_answer *a, struct gate_verdict *v);
+void verdict_error(struct gate_verdict *v, const char *fmt, ...) PRINTF(2, 3);
+
+/* module.c: slot, ids, path, filter, log, hooks. On failure the verdict says what the client gets. */
+int module_enter(struct conn *c, struct gate_verdict *v);
+void module_leave(struct conn *c);
+
+/* worker.c: forks, confines and serves the worker to its end; the exit code. */
+int worker_serve(struct conn *c);
+
+#endif

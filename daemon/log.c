@@ -1,0 +1,153 @@
+/* log.c - log file and syslog. */
+#include "config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <syslog.h>
+#include <time.h>
+
+#include "base/err.h"
+#include "base/text.h"
+#include "daemon/log.h"
+#include "sandbox/opfile.h"
+
+static struct log_dest dest = { .fd = -1, .tag = "rsyncd", .facility = LOG_DAEMON };
+static bool stderr_too;
+static _Atomic uint64_t written;
+
+void log_init(bool to_stderr)
+{
+	tzset();
+	stderr_too = to_stderr;
+	/* Loads the time zone while the file system is in reach. */
+	struct tm tm;
+	time_t now = time(NULL);
+	localtime_r(&now, &tm);
+}
+
+void log_to_stderr(bool on) { stderr_too = on; }
+int log_fd(void) { return dest.fd; }
+
+void log_set_relay(void (*relay)(void *ctx, const char *text), void *ctx)
+{
+	dest.relay = relay;
+	dest.relay_ctx = ctx;
+}
+
+int log_open(const char *path, const char *tag, int facility)
+{
+	int old = dest.fd, fd = -1;
+
+	if (*path) {
+		mode_t mask = umask(022);
+
+		umask(mask | 022);
+		fd = opfile_open(path, O_WRONLY | O_CREAT | O_APPEND | O_NOCTTY, 0644, 0);
+		umask(mask);
+	}
+	dest.fd = fd < 0 ? -1 : fd;
+	dest.facility = facility;
+	snprintf(dest.tag, sizeof dest.tag, "%s", *tag ? tag : "rsyncd");
+	if (fd < 0) {
+		closelog();
+		openlog(dest.tag, LOG_PID, facility);
+		if (*path) {
+			log_printf("failed to open log-file %s: %s", path, strerror(-fd));
+			log_printf("Ignoring \"log file\" setting.");
+		}
+	}
+	return old;
+}
+
+size_t log_format_record(char *out, time_t now, pid_t pid, const char *text, size_t len)
+{
+	_cleanup_buf_ struct buf b = BUF_INIT(NULL);
+	struct tm tm;
+	size_t n, room;
+
+	localtime_r(&now, &tm);
+	n = strftime(out, 64, "%Y/%m/%d %H:%M:%S", &tm);
+	n += (size_t)snprintf(out + n, 32, " [%ld] ", (long)pid);
+	text_escape(&b, text, MIN(len, (size_t)LOG_MESSAGE_MAX));
+	room = LOG_RECORD_MAX - n - 1;
+	memcpy(out + n, buf_str(&b), MIN(b.len, room));
+	n += MIN(b.len, room);
+	out[n++] = '\n';
+	return n;
+}
+
+static void write_record(const char *text, size_t len)
+{
+	char record[LOG_RECORD_MAX];
+	size_t n = log_format_record(record, time(NULL), getpid(), text, len);
+	uint64_t before = written;
+	ssize_t w;
+
+	if (before > LOG_SESSION_MAX)
+		return;
+	written = before + n;
+	if (before + n > LOG_SESSION_MAX)
+		n = log_format_record(record, time(NULL), getpid(), "log suppressed", 14);
+	do
+		w = write(dest.fd, record, n);
+	while (w < 0 && errno == EINTR);
+}
+
+static void one_line(enum say_kind kind, const char *text, size_t len)
+{
+	if (dest.relay) {
+		char copy[LOG_MESSAGE_MAX + 1];
+
+		snprintf(copy, sizeof copy, "%.*s", (int)MIN(len, (size_t)LOG_MESSAGE_MAX), text);
+		dest.relay(dest.relay_ctx, copy);
+	} else if (dest.fd >= 0) {
+		write_record(text, len);
+	} else {
+		_cleanup_buf_ struct buf b = BUF_INIT(NULL);
+
+		text_escape(&b, text, MIN(len, (size_t)LOG_MESSAGE_MAX));
+		syslog(dest.facility | (kind <= SAY_WARNING ? LOG_WARNING : LOG_INFO), "%s\n", buf_str(&b));
+	}
+	if (stderr_too && kind != SAY_LOG)
+		fprintf(stderr, "%.*s\n", (int)len, text);
+}
+
+void log_sink(void *ctx, enum say_kind kind, const char *text, size_t len)
+{
+	(void)ctx;
+	if (kind == SAY_CLIENT)
+		return;
+	/* A line feed inside is part of a peer's name as often as not: it is escaped, never a new record. */
+	while (len && text[len - 1] == '\n')
+		len--;
+	one_line(kind, text, len);
+}
+
+void log_line(enum say_kind kind, const char *text)
+{
+	log_sink(NULL, kind, text, strlen(text));
+}
+
+void log_session(void *ctx, const char *text)
+{
+	log_sink(ctx, SAY_LOG, text, strlen(text));
+}
+
+void log_printf(const char *fmt, ...)
+{
+	char text[LOG_MESSAGE_MAX + 1];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof text, fmt, ap);
+	va_end(ap);
+	log_line(SAY_LOG, text);
+}
+
+void log_exit(int code, const char *role)
+{
+	log_printf("rsync error: %s (code %d) at " PACKAGE "(0) [%s=" PACKAGE_VERSION "]", exit_text(code), code, role);
+}

@@ -1,0 +1,146 @@
+/*
+ * main.c - the program: which of its lives the command line asks for.
+ */
+#include "config.h"
+
+#include <stdio.h>
+#include <sys/socket.h>
+
+#include "base/say.h"
+#include "daemon/activation.h"
+#include "daemon/cmdline.h"
+#include "daemon/daemon.h"
+#include "daemon/handshake.h"
+#include "daemon/log.h"
+#include "sandbox/spawn.h"
+#include "session/session.h"
+
+static void print_version(void)
+{
+	printf("kedge  version " PACKAGE_VERSION "  protocol version %d\n", HS_PROTOCOL);
+	fputs("An rsync-compatible transfer daemon and server that is built to be exposed.\n"
+	      "Capabilities:\n"
+	      "    64-bit files, 64-bit inums, 64-bit timestamps, socketpairs, hardlinks, hardlink-specials, symlinks,\n"
+	      "    IPv6, no atimes, batchfiles, inplace, append, ACLs, xattrs, secluded-args, no iconv, no prealloc\n"
+	      "Checksum list:\n"
+	      "    xxh128 xxh3 xxh64 (xxhash) md5 md4 sha1 none\n"
+	      "Compress list:\n"
+	      "    zstd lz4 zlibx zlib none\n"
+	      "Daemon auth list:\n"
+	      "    " HS_DIGEST_ORDER "\n\n"
+	      "kedge comes with ABSOLUTELY NO WARRANTY; see the ISC licence in the file LICENSE.\n", stdout);
+}
+
+static void print_help(void)
+{
+	fputs("kedge  version " PACKAGE_VERSION "\n\n"
+	      "Usage: kedge --daemon [OPTION]...     serve modules (kedge --daemon --help tells more)\n"
+	      "  or   kedge --server OPTION... . PATH...\n"
+	      "                                     the remote end of a remote shell (started by a client)\n"
+	      "  or   kedge --version\n", stdout);
+}
+
+static void to_stderr(void *ctx, const char *text)
+{
+	(void)ctx;
+	fprintf(stderr, "%s\n", text);
+}
+
+static void to_log(void *ctx, const char *text)
+{
+	(void)ctx;
+	log_line(SAY_WARNING, text);
+}
+
+static bool stdin_is_socket(void)
+{
+	int type;
+	socklen_t len = sizeof type;
+
+	return getsockopt(0, SOL_SOCKET, SO_TYPE, &type, &len) == 0;
+}
+
+static void find_config(struct daemon *d)
+{
+	d->config_path = d->opt.config;
+	if (!d->config_path)
+		d->config_path = d->opt.server && geteuid() != 0 ? "rsyncd.conf" : "/etc/rsyncd.conf";
+}
+
+static int parse_failed(const struct daemon *d)
+{
+	fprintf(stderr, "Failed to parse config file: %s\n", d->config_path);
+	if (d->opt.server)
+		fprintf(stderr, "rsync error: %s (code %d) at " PACKAGE "(0) [Receiver=" PACKAGE_VERSION "]\n", exit_text(RX_USAGE),
+			RX_USAGE);
+	return RX_USAGE;
+}
+
+/* One connection on fd 0, the way inetd starts us; or on a socket that a service manager handed over. */
+static int serve_inetd(struct daemon *d, int fd)
+{
+	int conn = fd == 0 ? dup(0) : fd;
+
+	if (conn < 0 || proc_null_stdio(false) < 0)
+		return RX_SOCKETIO;
+	log_to_stderr(false);
+	return monitor_serve(d, conn, conn, NULL);
+}
+
+static int daemon_main(int argc, char **argv)
+{
+	static struct daemon d;
+	struct err e = { 0 };
+	bool inetd;
+	int r, handed;
+
+	r = cmdline_parse(&d.opt, argc, argv);
+	if (r)
+		return r > 0 ? RX_OK : RX_USAGE;
+	find_config(&d);
+	if (d.opt.check)
+		return check_config(&d);
+	inetd = !d.opt.server && stdin_is_socket();
+	handed = d.opt.server ? -1 : activation_connection();
+	proc_ignore_signals();
+	proc_null_stdio(true);
+	log_init(!inetd);
+	say_set_sink(log_sink, NULL);
+	say_set_role("Receiver");
+	if (daemon_load(&d, inetd ? to_log : to_stderr, NULL) < 0)
+		return parse_failed(&d);
+	daemon_open_log(&d);
+	if (daemon_prepare(&d, &e) < 0) {
+		say(SAY_ERROR, "%s", e.text);
+		return e.code;
+	}
+	if (d.opt.server)
+		return monitor_serve(&d, 0, 1, NULL);
+	if (inetd || handed >= 0)
+		return serve_inetd(&d, handed >= 0 ? handed : 0);
+	conf_report_unimplemented(d.conf, to_log, NULL);
+	return listener_run(&d);
+}
+
+int main(int argc, char **argv)
+{
+	proc_title_init(argc, argv);
+	if (cmdline_is_daemon(argc, argv))
+		return daemon_main(argc, argv);
+	if (argc > 1 && !strcmp(argv[1], "--server"))
+		return session_main_server(argc, argv);
+	if (argc > 1 && (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V"))) {
+		print_version();
+		return RX_OK;
+	}
+	if (argc > 1 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))) {
+		print_help();
+		return RX_OK;
+	}
+	if (argc > 1)
+		fprintf(stderr, "rsync: %s: not supported: this program is a daemon and a server\n", argv[1]);
+	else
+		print_help();
+	fprintf(stderr, "rsync error: %s (code %d) at " PACKAGE "(0) [client=" PACKAGE_VERSION "]\n", exit_text(RX_USAGE), RX_USAGE);
+	return RX_USAGE;
+}

@@ -1,0 +1,385 @@
+/*
+ * worker.c - the confined process that runs the transfer, and the monitor's service for it: names and ids,
+ * the request line for hooks, lines for syslog (spec 06 §6.1 steps 17-24, 09 §15.6).
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "base/say.h"
+#include "daemon/conn.h"
+#include "daemon/log.h"
+#include "sandbox/confine.h"
+#include "session/ids.h"
+
+/* ---- the worker's side ---- */
+
+struct monitor_link {
+	struct chan chan;
+	pthread_mutex_t lock;
+};
+
+static bool sendable(const char *name)
+{
+	size_t n = strlen(name);
+
+	if (!n || n > NAME_MAX_LEN)
+		return false;
+	for (; *name; name++)
+		if ((unsigned char)*name < 0x20 || *name == 0x7f)
+			return false;
+	return true;
+}
+
+static int ask_name(void *ctx, bool is_group, uint32_t id, char *buf, size_t size)
+{
+	struct monitor_link *l = ctx;
+	struct worker_name q = { .is_group = is_group, .id = id };
+	struct worker_name_is a;
+	int r;
+
+	pthread_mutex_lock(&l->lock);
+	r = chan_call(&l->chan, WORKER_NAME, &q, sizeof q, WORKER_NAME_IS, &a, sizeof a, -1);
+	pthread_mutex_unlock(&l->lock);
+	if (r < 0 || !a.found)
+		return -ENOENT;
+	a.name[NAME_MAX_LEN] = '\0';
+	return (size_t)snprintf(buf, size, "%s", a.name) < size ? 0 : -ENOENT;
+}
+
+static int ask_id(void *ctx, bool is_group, const char *name, uint32_t *id)
+{
+	struct monitor_link *l = ctx;
+	struct worker_id q = { .is_group = is_group };
+	struct worker_id_is a;
+	int r;
+
+	if (!sendable(name))
+		return -ENOENT;
+	strcpy(q.name, name);
+	pthread_mutex_lock(&l->lock);
+	r = chan_call(&l->chan, WORKER_ID, &q, sizeof q, WORKER_ID_IS, &a, sizeof a, -1);
+	pthread_mutex_unlock(&l->lock);
+	if (r < 0 || !a.found)
+		return -ENOENT;
+	*id = a.id;
+	return 0;
+}
+
+static int tell_request(void *ctx, bool sending, bool wants_devices, const char *request)
+{
+	struct monitor_link *l = ctx;
+	struct worker_request q = { .sending = sending, .wants_devices = wants_devices };
+	struct worker_go a;
+	int r;
+
+	snprintf(q.request, sizeof q.request, "%s", request);
+	pthread_mutex_lock(&l->lock);
+	r = chan_call(&l->chan, WORKER_REQUEST, &q, sizeof q, WORKER_GO, &a, sizeof a, -1);
+	pthread_mutex_unlock(&l->lock);
+	return r < 0 || !a.ok ? -1 : 0;
+}
+
+static void relay_line(void *ctx, const char *text)
+{
+	struct monitor_link *l = ctx;
+	struct worker_log m = { 0 };
+
+	snprintf(m.text, sizeof m.text, "%s", text);
+	pthread_mutex_lock(&l->lock);
+	(void)chan_send(&l->chan, WORKER_LOG, &m, sizeof m);
+	pthread_mutex_unlock(&l->lock);
+}
+
+static void fill_policy(struct conn *c, struct session_policy *p)
+{
+	*p = (struct session_policy){
+		.module = c->m->name,
+		.read_only = c->read_only, .write_only = conn_num(c, CP_WRITE_ONLY) > 0,
+		.timeout = conn_num(c, CP_TIMEOUT),
+		.sanitize = c->sanitize, .munge_symlinks = c->munge,
+		.ids_are_numeric = c->chrooted ? conn_num(c, CP_NUMERIC_IDS) != 0 : conn_num(c, CP_NUMERIC_IDS) > 0,
+		.fake_super = conn_num(c, CP_FAKE_SUPER) > 0,
+		.ignore_errors = conn_num(c, CP_IGNORE_ERRORS) > 0,
+		.ignore_nonreadable = conn_num(c, CP_IGNORE_NONREADABLE) > 0,
+		.open_noatime = conn_num(c, CP_OPEN_NOATIME),
+		.dont_compress_all = strchr(conn_string(c, CP_DONT_COMPRESS), '*') != NULL,
+		.max_verbosity = conn_num(c, CP_MAX_VERBOSITY),
+		.bwlimit = c->d->opt.bwlimit,
+		.refuse_options = conn_string(c, CP_REFUSE_OPTIONS),
+		.incoming_chmod = conn_string(c, CP_INCOMING_CHMOD),
+		.outgoing_chmod = conn_string(c, CP_OUTGOING_CHMOD),
+		.temp_dir = conn_string(c, CP_TEMP_DIR),
+		.charset = conn_string(c, CP_CHARSET),
+		.filter = c->filter,
+		.super_allowed = c->id.set ? c->id.uid == 0 : geteuid() == 0,
+		.device_open = conn_num(c, CP_DEVICE_OPEN) > 0,
+	};
+	if (c->d->opt.temp_dir && !*p->temp_dir)
+		p->temp_dir = c->d->opt.temp_dir;
+}
+
+static void send_line(const struct conn *c, const char *text)
+{
+	size_t n = strlen(text);
+
+	while (n) {
+		ssize_t w = write(c->out_fd, text, n);
+
+		if (w < 0 && errno == EINTR)
+			continue;
+		if (w <= 0)
+			return;
+		text += w;
+		n -= (size_t)w;
+	}
+}
+
+/* `sandbox = require` of a module: every layer the kernel has a name for must hold. */
+static bool all_layers_hold(const struct conn *c, const struct confine_report *rep)
+{
+	if (strcasecmp(c->m->v[CP_SANDBOX].str, "require"))
+		return true;
+	for (int i = 0; i < CONFINE_NLAYERS; i++)
+		if (rep->layer[i].state == CONFINE_MISSING || rep->layer[i].state == CONFINE_SWITCHED_OFF) {
+			log_printf("module %s requires every sandbox layer; %s: %s", c->m->name,
+				   confine_layer_name((enum confine_layer)i), rep->layer[i].text);
+			return false;
+		}
+	return true;
+}
+
+static int confine_worker(struct conn *c, struct monitor_link *l)
+{
+	enum confine_role role = c->read_only ? CONFINE_WORKER_SEND : CONFINE_WORKER_RECV;
+	struct confine_dir dir = { .fd = anchor_fd(c->root), .rights = c->read_only ? CONFINE_READ : CONFINE_WRITE };
+	int keep[8];
+	struct confine_params p = CONFINE_PARAMS_INIT;
+	struct confine_report rep;
+	struct err e = { 0 };
+
+	keep[p.nkeep++] = c->in_fd;
+	keep[p.nkeep++] = c->out_fd;
+	keep[p.nkeep++] = l->chan.fd;
+	keep[p.nkeep++] = anchor_fd(c->root);
+	if (log_fd() >= 0)
+		keep[p.nkeep++] = log_fd();
+	if (c->broker.worker_fd >= 0)
+		keep[p.nkeep++] = c->broker.worker_fd;
+	p.keep_fds = keep;
+	p.root_fd = anchor_fd(c->root);
+	p.dirs = &dir;
+	p.ndirs = 1;
+	p.set_ids = c->id.set;
+	p.uid = c->id.uid;
+	p.gid = c->id.gid;
+	p.groups = c->id.groups;
+	p.ngroups = c->id.ngroups;
+	p.parent = c->self;
+	if (confine_apply(role, &p, &rep, &e) < 0) {
+		log_printf("%s", e.text);
+		send_line(c, strstr(e.text, "setgroups") ? "@ERROR: setgroups failed\n" :
+			     strstr(e.text, "setresgid") || strstr(e.text, "setgid") ? "@ERROR: setgid failed\n" :
+			     strstr(e.text, "setresuid") || strstr(e.text, "setuid") ? "@ERROR: setuid failed\n" :
+			     strstr(e.text, "chroot") ? "@ERROR: chroot failed\n" :
+			     "@ERROR: daemon security issue -- contact admin\n");
+		return -1;
+	}
+	if (!all_layers_hold(c, &rep)) {
+		send_line(c, "@ERROR: daemon security issue -- contact admin\n");
+		return -1;
+	}
+	return 0;
+}
+
+static _Noreturn void worker_process(struct conn *c, struct chan end)
+{
+	static struct monitor_link link;
+	static struct broker broker;
+	struct id_service ids = { .ctx = &link, .name = ask_name, .id = ask_id };
+	struct session_start st = {
+		.in_fd = c->in_fd, .out_fd = c->out_fd, .proto = c->protocol,
+		.handshake_seconds = c->rsh ? 0 : conn_phase_seconds(conn_num(c, CP_TIMEOUT)),
+		.user = c->user, .host = c->host, .addr = c->peer.text, .root = c->root, .ids = &ids,
+		.log = log_session, .on_request_ctx = &link,
+	};
+
+	link.chan = end;
+	pthread_mutex_init(&link.lock, NULL);
+	fill_policy(c, &st.policy);
+	if (confine_worker(c, &link) < 0)
+		_exit(RX_UNSUPPORTED);
+	if (log_fd() < 0)
+		log_set_relay(relay_line, &link);
+	if (c->broker.worker_fd >= 0) {
+		broker_init(&broker, c->broker.worker_fd);
+		st.broker = (void *)&broker;
+	}
+	if (c->broker.worker_fd >= 0 || c->text[CP_POST_XFER_EXEC].len)
+		st.on_request = tell_request;
+	send_line(c, "@RSYNCD: OK\n");
+	_exit(session_run_daemon(&st));
+}
+
+/* ---- the monitor's side ---- */
+
+enum { ST_ARGUMENTS, ST_TRANSFER };
+
+static int on_request(struct chan_server *srv, const void *msg, int fd)
+{
+	struct conn *c = srv->ctx;
+	const struct worker_request *q = msg;
+	struct worker_go a = { .ok = 1 };
+
+	(void)fd;
+	c->sending = q->sending;
+	memcpy(c->request, q->request, sizeof c->request);
+	c->request[sizeof c->request - 1] = '\0';
+	if (c->broker.pid > 0) {
+		/* The answer only takes away: a transfer that asked for no nodes has nobody to make them. */
+		if (q->sending || !q->wants_devices)
+			broker_stop(&c->broker);
+		else
+			broker_phase_begin(&c->broker);
+	}
+	chan_server_state(srv, ST_TRANSFER);
+	return chan_send(srv->ch, WORKER_GO, &a, sizeof a);
+}
+
+static int on_name(struct chan_server *srv, const void *msg, int fd)
+{
+	const struct worker_name *q = msg;
+	struct worker_name_is a = { 0 };
+
+	(void)fd;
+	a.found = ids_of_system.name(ids_of_system.ctx, q->is_group != 0, q->id, a.name, sizeof a.name) == 0;
+	return chan_send(srv->ch, WORKER_NAME_IS, &a, sizeof a);
+}
+
+static int on_id(struct chan_server *srv, const void *msg, int fd)
+{
+	struct worker_id q;
+	struct worker_id_is a = { 0 };
+
+	(void)fd;
+	memcpy(&q, msg, sizeof q);
+	q.name[NAME_MAX_LEN] = '\0';
+	a.found = sendable(q.name) && ids_of_system.id(ids_of_system.ctx, q.is_group != 0, q.name, &a.id) == 0;
+	return chan_send(srv->ch, WORKER_ID_IS, &a, sizeof a);
+}
+
+static int on_log(struct chan_server *srv, const void *msg, int fd)
+{
+	struct worker_log m;
+
+	(void)srv;
+	(void)fd;
+	memcpy(&m, msg, sizeof m);
+	m.text[sizeof m.text - 1] = '\0';
+	log_line(SAY_LOG, m.text);
+	return 0;
+}
+
+#define ANY_STATE (CHAN_STATE(ST_ARGUMENTS) | CHAN_STATE(ST_TRANSFER))
+
+/* Counts: the id lists are bounded by spec 09 §11.1 row 24, in both directions and for ACLs too. */
+static const struct chan_rule worker_rules[] = {
+	{ WORKER_REQUEST, "request", sizeof(struct worker_request), CHAN_STATE(ST_ARGUMENTS), 1, false, on_request },
+	{ WORKER_NAME, "name", sizeof(struct worker_name), ANY_STATE, 4 * 65536, false, on_name },
+	{ WORKER_ID, "id", sizeof(struct worker_id), ANY_STATE, 4 * 65536, false, on_id },
+	{ WORKER_LOG, "log", sizeof(struct worker_log), ANY_STATE, 1u << 20, false, on_log },
+};
+
+static int start_broker(struct conn *c)
+{
+	struct broker_config cfg = {
+		.root_fd = anchor_fd(c->root), .policy = c->devices, .allow_open = conn_num(c, CP_DEVICE_OPEN) > 0,
+		.set_ids = c->id.set, .uid = c->id.uid, .gid = c->id.gid,
+		.audit_fd = log_fd(), .audit_required = !strcasecmp(c->m->v[CP_DEVICE_AUDIT].str, "require"),
+	};
+	struct err e = { 0 };
+
+	if (device_policy_none(&c->devices) || c->read_only || !c->d->root)
+		return 0;
+	snprintf(cfg.client, sizeof cfg.client, "%s", c->peer.text);
+	snprintf(cfg.user, sizeof cfg.user, "%s", c->user);
+	snprintf(cfg.module, sizeof cfg.module, "%s", c->m->name);
+	snprintf(cfg.session, sizeof cfg.session, "%s", c->pid_text);
+	if (broker_start(&cfg, &c->broker, NULL, &e) == 0)
+		return 0;
+	log_printf("device broker: %s", e.text);
+	return -1;
+}
+
+static int worker_ended(struct conn *c, pid_t pid)
+{
+	int code;
+
+	if (proc_wait(pid, -1, &c->worker_status) != 1)
+		return RX_IPC;
+	if (WIFSIGNALED(c->worker_status)) {
+		log_printf("worker of module %s for %s (%s) killed by signal %d", c->m->name, c->host, c->peer.text,
+			   WTERMSIG(c->worker_status));
+		log_exit(RX_CRASHED, "monitor");
+		conn_penalty(c, 10);
+		return RX_CRASHED;
+	}
+	code = WEXITSTATUS(c->worker_status);
+	if (code == RX_PROTOCOL)
+		conn_penalty(c, 1);
+	return code;
+}
+
+int worker_serve(struct conn *c)
+{
+	struct chan ours, theirs;
+	struct chan_server srv;
+	pid_t pid;
+	int r;
+
+	if (start_broker(c) < 0 || chan_pair(&ours, &theirs) < 0) {
+		send_line(c, "@ERROR: fork failed\n");
+		return RX_IPC;
+	}
+	pid = proc_fork_role("worker");
+	if (pid == 0) {
+		chan_close(&ours);
+		worker_process(c, theirs);
+	}
+	chan_close(&theirs);
+	if (pid < 0) {
+		log_printf("could not create a worker: %s", strerror((int)-pid));
+		send_line(c, "@ERROR: fork failed\n");
+		return RX_IPC;
+	}
+	/* From here the connection is the worker's alone: its end is the peer's end of file. */
+	if (!c->rsh) {
+		close(c->in_fd);
+		if (c->out_fd != c->in_fd)
+			close(c->out_fd);
+	}
+	if (c->broker.worker_fd >= 0) {
+		close(c->broker.worker_fd);
+		c->broker.worker_fd = -1;
+	}
+	r = chan_server_init(&srv, &ours, worker_rules, ARRAY_SIZE(worker_rules), c);
+	while (r == 0)
+		r = chan_serve_one(&srv, -1);
+	if (r == -EPROTO) {
+		log_printf("worker: %s", srv.violation);
+		conn_penalty(c, 10);
+		proc_kill_wait(pid, SIGKILL);
+		chan_server_free(&srv);
+		chan_close(&ours);
+		return RX_IPC;
+	}
+	chan_server_free(&srv);
+	chan_close(&ours);
+	return worker_ended(c, pid);
+}
