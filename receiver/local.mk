@@ -1,2 +1,9 @@
 noinst_LIBRARIES += libreceiver.a
-libreceiver_a_SOURCES = receiver/placeholder.c
+libreceiver_a_SOURCES = \
+	receiver/rx.h receiver/names.c \
+	receiver/queue.c receiver/queue.h \
+	receiver/idmap.c receiver/idmap.h \
+	receiver/dest.c receiver/dest.h \
+	receiver/outw.c receiver/outw.h receiver/finish.c receiver/finish.h receiver/backup.c \
+	receiver/receiver.c receiver/recv_file.c receiver/recv.h \
+	receiver/attrs.c receiver/attrs.h receiver/chmod.c
