@@ -6,6 +6,8 @@
 
 #include <errno.h>
 
+#include "transfer/chmod.h"
+
 mode_t attrs_mode(const struct rx *rx, const struct fent *e, const struct stat *exist, unsigned dflt)
 {
 	mode_t mode;
@@ -169,8 +171,8 @@ static int set_mode(struct hands *h, const struct target *t, mode_t mode, const 
 
 	if (S_ISLNK(st->st_mode))
 		return 0;
-	if (h->rx->o->chmod_module)
-		mode = chmod_apply(h->rx->o->chmod_module, (st->st_mode & S_IFMT) | mode, h->rx->umask) & PERM_BITS;
+	if (h->rx->module_chmod)
+		mode = chmod_apply(h->rx->module_chmod, (st->st_mode & S_IFMT) | mode) & PERM_BITS;
 	if (!((st->st_mode ^ mode) & PERM_BITS))
 		return 0;
 	rc = t->fd >= 0 ? sbf_chmod(t->fd, mode) : sb_chmod(t->sb, t->dir, t->leaf, mode);

@@ -42,10 +42,4 @@ bool attrs_unchanged(struct hands *h, const struct fent *e, const struct stat *s
 /* True when the owner or the group of a fresh item of ours (uid = euid, gid given) must be changed. */
 bool attrs_wants_chown(struct hands *h, const struct fent *e, gid_t gid);
 
-/* Applies a --chmod text to a mode; bad text leaves it alone. umask_bits: the process's umask. */
-mode_t chmod_apply(const char *spec, mode_t mode, mode_t umask_bits);
-
-/* 0, or -1 for bad text (§14.6). */
-int chmod_check(const char *spec);
-
 #endif

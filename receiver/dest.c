@@ -111,7 +111,7 @@ static int make_parents(struct rx *rx, const char *arg, const char *path, int64_
 	if (rx->dry)
 		return 0;
 	if (path_links(rx) == anchor_links(rx->x->root)) {
-		sb = sb_new((struct anchor *)(uintptr_t)rx->x->root, 4);
+		sb = sb_new(rx->x->root, 4);
 		made = sb ? sb_mkdirs(sb, dir, 0777) : -ENOMEM;
 	} else {
 		_cleanup_anchor_ struct anchor *a = NULL;

@@ -128,6 +128,9 @@ struct gitem {
 	bool first_visit;              /* nobody touched D before in this run */
 };
 
+/* In iflags of gen_itemize only: the item equals an alternate one in everything. */
+#define GEN_MATCHED 0x100000u
+
 int gen_fail(struct gen *g, int code, const char *fmt, ...) PRINTF(3, 4);
 bool gen_bad(const struct gen *g);
 
@@ -249,6 +252,7 @@ bool alt_other(struct gen *g, struct gitem *it, struct alt_hit *hit, const char 
 /* ---- fuzzy.c ---- */
 /* Best candidate. Returns its basis type or 0; name: SB_NAME_MAX + 1 bytes; st: its lstat. */
 uint8_t fuzzy_find(struct gen *g, struct gitem *it, char *name, struct stat *st);
+void fuzzy_busy(struct gen *g, const struct gitem *it);  /* it is about to be updated: no candidate */
 void fuzzy_free(struct gen *g);
 uint32_t fuzzy_distance(const char *a, size_t alen, const char *b, size_t blen, uint32_t limit);
 const char *fuzzy_suffix(const char *name, size_t len, size_t *slen);

@@ -189,8 +189,6 @@ static void request(struct gen *g, struct gitem *it, struct basis *b, const stru
 		request_with_backup(g, it, &q);
 	else
 		gen_request(g, it, &q);
-	if (g->o->dry_run && g->h.dest == NULL)
-		return;
 }
 
 static void alt_basis(struct gen *g, struct basis *b, const struct gitem *it, const struct alt_hit *hit)

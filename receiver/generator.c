@@ -33,10 +33,13 @@ bool gen_bad(const struct gen *g)
 unsigned gen_report(struct gen *g, const struct fent *e, bool exists, const struct stat *st, unsigned iflags,
 		    const char *xname)
 {
+	bool matched = iflags & GEN_MATCHED;
+
+	iflags &= 0xffff;
 	if (!exists)
 		return iflags | ITEM_IS_NEW;
 	iflags |= attrs_report(&g->h, e, st);
-	if (!attrs_keeps_time(g->rx, e) && (iflags & (ITEM_TRANSFER | ITEM_LOCAL_CHANGE)) &&
+	if (!attrs_keeps_time(g->rx, e) && !matched && (iflags & (ITEM_TRANSFER | ITEM_LOCAL_CHANGE)) &&
 	    !(iflags & ITEM_XNAME_FOLLOWS && xname && !*xname))
 		iflags |= ITEM_REPORT_TIME;
 	return iflags;
@@ -139,7 +142,8 @@ void gen_request(struct gen *g, struct gitem *it, const struct gen_req *q)
 	if (g->dirs[it->parent].flags & GD_HAS_ACL)
 		r.flags |= RQ_ACL_DIR;
 	if (q->fd >= 0 && !g->o->dry_run)
-		sum_head_choose(&r.head, (uint64_t)q->size, g->p->version, csum_len(g->p->xfer_sum), g->redoing, g->o->block_size);
+		sum_head_choose(&r.head, (uint64_t)q->size, g->p->version, csum_len(g->p->xfer_sum), g->redoing,
+				(uint32_t)g->o->block_size);
 	if (q->xname) {
 		size_t len = strlen(q->xname) + 1;
 
@@ -154,6 +158,8 @@ void gen_request(struct gen *g, struct gitem *it, const struct gen_req *q)
 		return;
 	}
 	gen_pending(g, it);
+	if (g->o->fuzzy && it->exists)
+		fuzzy_busy(g, it);
 	dirs_touched(g, it->parent);
 	write_item(g, it->ndx, iflags, q->basis, q->xname);
 	if (!g->o->dry_run)
@@ -564,7 +570,7 @@ static int start_filters(struct gen *g, struct err *err)
 	if (!rules)
 		return 0;
 	g->files = (struct filt_files){ .ctx = g, .read_file = read_rules };
-	g->root = sb_new((struct anchor *)(uintptr_t)x->root, 8);
+	g->root = sb_new(x->root, 8);
 	g->walk = filt_walk_new(x->daemon_filter, x->filter, &g->files, g->rx->budget);
 	if (!g->root || !g->walk || filt_walk_start(g->walk, g->rx->dest_path) < 0)
 		return fail(err, RX_MALLOC, "cannot set up filters for \"%s\"", g->rx->dest_path);

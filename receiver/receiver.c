@@ -9,11 +9,11 @@
 
 #include <errno.h>
 #include <grp.h>
-#include <sys/random.h>
 
 #include "base/clock.h"
 #include "delta/checksum.h"
 #include "receiver/dest.h"
+#include "transfer/chmod.h"
 
 int recv_event(struct recv *r, enum ev_kind kind, int32_t ndx, struct flist *fl)
 {
@@ -288,8 +288,9 @@ static int rx_init(struct rx *rx, struct xfer *x, struct err *err)
 	rx->inplace_partial = x->p->compat & CF_INPLACE_PARTIAL_DIR;
 	rx->itemizing = o->out_itemize;
 	rx->dry = o->dry_run || o->only_write_batch;
-	rx->umask = umask(0);
-	umask(rx->umask);
+	rx->umask = x->umask;
+	if (o->chmod_module && *o->chmod_module && !(rx->module_chmod = chmod_parse(o->chmod_module, x->umask)))
+		return fail(err, RX_USAGE, "Invalid \"incoming chmod\" directive: %s", o->chmod_module);
 	atomic_init(&rx->io_error, 0);
 	atomic_init(&rx->dones_sent, 0);
 	pthread_mutex_init(&rx->backup_lock, NULL);
@@ -311,6 +312,7 @@ static void rx_done(struct rx *rx)
 	queue_done(&rx->requests);
 	queue_done(&rx->events);
 	idmap_free(rx->ids);
+	chmod_free(rx->module_chmod);
 	dest_close(rx);
 	pthread_mutex_destroy(&rx->backup_lock);
 	pthread_mutex_destroy(&rx->log_lock);
@@ -334,6 +336,7 @@ static int recv_init(struct recv *r, struct rx *rx)
 	r->sum = csum_ctx_new(rx->p->xfer_sum, rx->p->seed, rx->p->md5_seed_last);
 	if (!r->set || !r->gather || !r->tok || !r->sum)
 		return rd_fail(r->in, RX_MALLOC, "out of memory for the receiver");
+	rx->set = r->set;
 	flist_on_id(r->set, idmap_learn, rx->ids);
 	r->conn->on_msg = on_message;
 	r->conn->on_msg_ctx = r;

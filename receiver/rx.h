@@ -30,6 +30,7 @@ struct rx {
 	struct conn *conn;
 	struct budget *budget;
 	struct idmap *ids;
+	const struct flist_set *set;   /* only for flist_lookup in the generator */
 
 	struct anchor *dest;           /* destination directory; NULL in a dry run that would have to create it */
 	struct anchor *temp, *partial, *alt[ALT_DEST_MAX];     /* NULL: not given, or (alt) absent */
@@ -45,6 +46,7 @@ struct rx {
 	bool itemizing;
 	bool dry;                      /* nothing is changed here: --dry-run, --only-write-batch */
 	mode_t umask;
+	struct chmod_rules *module_chmod;      /* `incoming chmod`; NULL: none */
 	uid_t euid;
 	gid_t egid;
 

@@ -47,8 +47,6 @@ static void enter_unknown(struct gen *g, const struct fent *e, const char *path,
 		gen_fail(g, RX_PROTOCOL, "ABORTING due to invalid path from sender: %s/%s", path, e->name);
 		return;
 	}
-	if (e->flags & FENT_MISSING)
-		say(SAY_WARNING, "WARNING: parent dir is absent in the file list: %s", path);
 	*n = dirs_add_path(g, path, GD_LISTED | GD_DONE);
 }
 
