@@ -41,7 +41,7 @@ struct session_start {
 	const char *host, *addr;       /* for log lines */
 	struct anchor *root;           /* module root */
 	const struct id_service *ids;
-	struct broker_client *broker;  /* NULL: no devices */
+	struct broker *broker;  /* NULL: no devices */
 	/* One line for the daemon's log; NULL for none. */
 	void (*log)(void *ctx, const char *text);
 	void *log_ctx;

@@ -17,7 +17,7 @@
 struct fent;
 struct filter_list;
 struct anchor;
-struct broker_client;
+struct broker;
 
 /* Names and ids of this system. In a confined worker the answers come from the monitor. Thread-safe. */
 struct id_service {
@@ -44,7 +44,7 @@ struct xfer {
 
 	struct filter_list *daemon_filter;     /* module's rules; NULL without */
 	struct filter_list *filter;            /* the client's rules as this side evaluates them */
-	struct broker_client *broker;          /* NULL: this session creates no devices */
+	struct broker *broker;          /* NULL: this session creates no devices */
 
 	mode_t umask;                  /* of the process */
 	int64_t start_ms;              /* clock_ms at the end of the handshake */

@@ -1,0 +1,142 @@
+/*
+ * altdest.c - --compare-dest, --copy-dest, --link-dest (spec 08 §9).
+ */
+#include "config.h"
+#include "receiver/gen.h"
+
+#include <errno.h>
+#include <sys/sysmacros.h>
+
+static bool same_content(struct gen *g, const struct gitem *it, int i, const struct stat *st, const char *target)
+{
+	const struct fent *e = it->e;
+	char have[PATH_LIMIT + 1];
+
+	if (FENT_IS_REG(e))
+		return gen_quick_check(g, e, g->h.alt[i], it->dir, it->leaf, st);
+	if (FENT_IS_LNK(e))
+		return sb_readlink(g->h.alt[i], it->dir, it->leaf, have, sizeof have) >= 0 && target && strcmp(have, target) == 0;
+	if (FENT_IS_DEV(e))
+		return e->ext && major(st->st_rdev) == e->ext->rdev_major && minor(st->st_rdev) == e->ext->rdev_minor;
+	return true;
+}
+
+/* The first directory with the highest level. */
+static void search(struct gen *g, const struct gitem *it, struct alt_hit *hit, const char *target)
+{
+	*hit = (struct alt_hit){ .dir = -1 };
+	for (int i = 0; i < g->o->alt_count && hit->level < 3; i++) {
+		struct stat st;
+		int level = 1;
+
+		if (!g->h.alt[i] || sb_lstat(g->h.alt[i], it->dir, it->leaf, &st) < 0 || ((st.st_mode ^ it->e->mode) & S_IFMT))
+			continue;
+		if (same_content(g, it, i, &st, target))
+			level = attrs_unchanged(&g->h, it->e, &st) ? 3 : 2;
+		if (level > hit->level)
+			*hit = (struct alt_hit){ i, level, st };
+	}
+}
+
+/* The item at the alternate place, hard-linked to D. */
+static bool link_alt(struct gen *g, struct gitem *it, const struct alt_hit *hit)
+{
+	if (g->rx->dry)
+		return true;
+	/* The link may be refused (another file system): that is no error, so nothing may be in the way of trying. */
+	if (!it->exists)
+		return sb_link(g->h.alt[hit->dir], it->dir, it->leaf, g->h.dest, it->dir, it->leaf) == 0;
+	return gen_make(g, it, NODE_HARDLINK, it->leaf, g->h.alt[hit->dir], it->dir, it->leaf) == 0;
+}
+
+/* A copy of the alternate file, with the entry's attributes. False: it is transferred instead. */
+static bool copy_alt(struct gen *g, struct gitem *it, const struct alt_hit *hit)
+{
+	_cleanup_close_ int from = -1;
+	struct temp t = TEMP_INIT;
+	struct target tg;
+	struct stat st;
+	int rc;
+
+	if (g->rx->dry)
+		return true;
+	from = sb_open_read(g->h.alt[hit->dir], it->dir, it->leaf, 0, NULL);
+	rc = from < 0 ? from : temp_create(&g->h, &t, it->dir, it->leaf, it->mode & 0700);
+	if (rc == 0)
+		rc = copy_data(&g->h, from, t.fd);
+	if (rc == 0)
+		rc = sbf_stat(t.fd, &st);
+	if (rc == 0) {
+		tg = (struct target){ g->h.dest, it->dir, it->leaf, t.fd };
+		attrs_apply(&g->h, &tg, it->e, it->mode, &st, ATTRS_EXACT);
+		rc = temp_place(&g->h, &t, it->dir, it->leaf, it->e, it->mode);
+	} else if (info_gte(g->o, INFO_COPY, 1)) {
+		say_errno(SAY_INFO, -rc, "copy_file %s failed", FULL(g->rx, it->dir, it->leaf));
+	}
+	temp_drop(&t);
+	dirs_touched(g, it->parent);
+	return rc == 0;
+}
+
+static void exact_file(struct gen *g, struct gitem *it)
+{
+	/* What differs from the exact match goes away. */
+	if (it->exists && !g->rx->dry) {
+		delete_item(g, it->dir, it->leaf, it->st.st_mode, DEL_MAKE_ROOM);
+		dirs_touched(g, it->parent);
+	}
+}
+
+bool alt_file(struct gen *g, struct gitem *it, struct alt_hit *hit)
+{
+	search(g, it, hit, NULL);
+	if (hit->dir < 0)
+		return false;
+	if (hit->level == 3 && g->o->alt_dest == ALT_COMPARE) {
+		exact_file(g, it);
+		gen_itemize(g, it, true, &hit->st, GEN_MATCHED, NULL);
+		walk_finished(g, it, false);
+		return true;
+	}
+	if (hit->level == 3 && g->o->alt_dest == ALT_LINK) {
+		if (it->exists && it->st.st_dev == hit->st.st_dev && it->st.st_ino == hit->st.st_ino) {
+			hit->dir = -1;
+			return false;
+		}
+		if (link_alt(g, it, hit)) {
+			dirs_touched(g, it->parent);
+			gen_itemize(g, it, true, &hit->st, ITEM_LOCAL_CHANGE | GEN_MATCHED, "");
+			walk_finished(g, it, false);
+			return true;
+		}
+	}
+	if (it->exists) {
+		hit->dir = -1;
+		return false;
+	}
+	if (hit->level >= 2 && copy_alt(g, it, hit)) {
+		gen_itemize(g, it, true, &hit->st, ITEM_LOCAL_CHANGE | (hit->level == 3 ? GEN_MATCHED : 0), NULL);
+		walk_finished(g, it, true);
+		return true;
+	}
+	return false;
+}
+
+bool alt_other(struct gen *g, struct gitem *it, struct alt_hit *hit, const char *target)
+{
+	search(g, it, hit, target);
+	if (hit->dir < 0 || hit->level < 3 || FENT_IS_DIR(it->e))
+		return false;
+	if (g->o->alt_dest == ALT_COMPARE) {
+		gen_itemize(g, it, true, &hit->st, GEN_MATCHED, NULL);
+		walk_finished(g, it, false);
+		return true;
+	}
+	if (g->o->alt_dest == ALT_LINK && link_alt(g, it, hit)) {
+		dirs_touched(g, it->parent);
+		gen_itemize(g, it, true, &hit->st, ITEM_LOCAL_CHANGE | GEN_MATCHED, "");
+		walk_finished(g, it, true);
+		return true;
+	}
+	return false;
+}

@@ -1,0 +1,192 @@
+/*
+ * backup.c - keeping the old item under its backup name (spec 08 §12).
+ */
+#include "config.h"
+#include "receiver/finish.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/sysmacros.h>
+
+#include "filter/safelink.h"
+
+int tree_remove(struct sb *sb, const char *dir, const char *leaf, unsigned depth)
+{
+	char path[PATH_LIMIT + 1];
+	struct sb_dirent ent;
+	struct sb_dir *d;
+	int rc = sb_unlink(sb, dir, leaf);
+
+	if (rc != -EISDIR && rc != -EPERM)
+		return rc;
+	if (depth > 1024 || path_join(path, dir, leaf) < 0)
+		return -ENAMETOOLONG;
+	rc = sb_opendir(sb, dir, leaf, 0, &d, NULL);
+	if (rc < 0)
+		return rc;
+	while (rc == 0 && (rc = sb_readdir(d, &ent)) == 1)
+		rc = tree_remove(sb, path, ent.name, depth + 1);
+	sb_closedir(d);
+	return rc < 0 ? rc : sb_rmdir(sb, dir, leaf);
+}
+
+/* Makes the directories of path beneath the backup directory, each with the attributes of the one it stands for. */
+static int make_dirs(struct hands *h, struct sb *bk, const char *path)
+{
+	char dir[PATH_LIMIT + 1], leaf[SB_NAME_MAX + 1];
+	size_t at = 0;
+
+	while (path[at]) {
+		size_t len = strcspn(path + at, "/");
+		struct stat st;
+		int rc;
+
+		if (len > SB_NAME_MAX)
+			return -ENAMETOOLONG;
+		memcpy(dir, path, at ? at - 1 : 0);
+		dir[at ? at - 1 : 0] = 0;
+		memcpy(leaf, path + at, len);
+		leaf[len] = 0;
+		rc = sb_mkdir(bk, dir, leaf, 0777);
+		if (rc == -EEXIST && sb_lstat(bk, dir, leaf, &st) == 0 && !S_ISDIR(st.st_mode)) {
+			rc = sb_unlink(bk, dir, leaf);
+			if (rc == 0)
+				rc = sb_mkdir(bk, dir, leaf, 0777);
+		}
+		if (rc == 0 && sb_lstat(h->dest, dir, leaf, &st) == 0) {
+			if (h->rx->super)
+				sb_chown(bk, dir, leaf, st.st_uid, st.st_gid);
+			sb_utimes(bk, dir, leaf, NULL, &st.st_mtim);
+			sb_chmod(bk, dir, leaf, st.st_mode & PERM_BITS);
+		} else if (rc < 0 && rc != -EEXIST) {
+			return rc;
+		}
+		at += len;
+		while (path[at] == '/')
+			at++;
+	}
+	return 0;
+}
+
+struct sb *backup_place(struct hands *h, const char *dir, const char *leaf, const char **bdir, char bleaf[SB_NAME_MAX + 1])
+{
+	struct sb *bk = h->dest;
+	int rc = 0;
+
+	*bdir = dir;
+	if (h->rx->o->backup_dir && !(bk = hands_backup(h)))
+		return NULL;
+	if (snprintf(bleaf, SB_NAME_MAX + 1, "%s%s", leaf, h->rx->o->suffix ? h->rx->o->suffix : "") > SB_NAME_MAX)
+		rc = -ENAMETOOLONG;
+	else if (bk != h->dest)
+		rc = make_dirs(h, bk, dir);
+	if (rc < 0) {
+		say_errno(SAY_ERROR_XFER, -rc, "backup of %s failed", FULL(h->rx, dir, leaf));
+		return NULL;
+	}
+	return bk;
+}
+
+static bool is_unsafe_link(struct hands *h, const char *dir, const char *leaf)
+{
+	char target[PATH_LIMIT + 1], name[PATH_LIMIT + 1];
+
+	if (sb_readlink(h->dest, dir, leaf, target, sizeof target) < 0 || path_join(name, dir, leaf) < 0)
+		target[0] = 0;
+	if (target[0] && !symlink_is_unsafe(target, name))
+		return false;
+	if (info_gte(h->rx->o, INFO_SYMSAFE, 1))
+		say(SAY_INFO, "not backing up unsafe symlink \"%s\" -> \"%s\"", name, target);
+	return true;
+}
+
+/* Link when it stays, rename when it goes; what cannot be linked is renamed too. */
+static int link_or_rename(struct hands *h, const char *dir, const char *leaf, const struct stat *st, bool removing,
+			  struct sb *bk, const char *bdir, const char *bleaf)
+{
+	int rc = -1;
+
+	if (!removing) {
+		rc = sb_link(h->dest, dir, leaf, bk, bdir, bleaf);
+		if (rc == 0 || rc == -EEXIST || rc == -EISDIR)
+			return rc;
+		if (!S_ISREG(st->st_mode))
+			return rc;
+	}
+	rc = sb_rename(h->dest, dir, leaf, bk, bdir, bleaf, 0);
+	/* Renaming one name of a file onto another of its names does nothing. */
+	if (rc == 0 && st->st_nlink > 1)
+		sb_unlink(h->dest, dir, leaf);
+	return rc;
+}
+
+/* On another file system: content, target or node, and the attributes. */
+static int copy_item(struct hands *h, const char *dir, const char *leaf, const struct stat *st, struct sb *bk,
+		     const char *bdir, const char *bleaf)
+{
+	char target[PATH_LIMIT + 1];
+	int rc;
+
+	if (S_ISLNK(st->st_mode)) {
+		ssize_t n = sb_readlink(h->dest, dir, leaf, target, sizeof target);
+
+		rc = n < 0 ? (int)n : sb_symlink(bk, target, bdir, bleaf);
+	} else if (S_ISFIFO(st->st_mode) || S_ISSOCK(st->st_mode)) {
+		rc = sb_mknod(bk, bdir, bleaf, st->st_mode);
+	} else if (S_ISREG(st->st_mode)) {
+		_cleanup_close_ int from = sb_open_read(h->dest, dir, leaf, 0, NULL);
+		_cleanup_close_ int to = from < 0 ? -1 : sb_open_write(bk, bdir, bleaf, SB_CREATE | SB_EXCL, 0600, NULL);
+
+		rc = from < 0 ? from : to < 0 ? to : copy_data(h, from, to);
+	} else {
+		say(SAY_INFO, "make_bak: skipping non-regular file %s", leaf);
+		return 0;
+	}
+	if (rc < 0)
+		return rc;
+	if (h->rx->super)
+		sb_chown(bk, bdir, bleaf, st->st_uid, st->st_gid);
+	sb_utimes(bk, bdir, bleaf, NULL, &st->st_mtim);
+	if (!S_ISLNK(st->st_mode))
+		sb_chmod(bk, bdir, bleaf, st->st_mode & PERM_BITS);
+	return 0;
+}
+
+int backup_make(struct hands *h, const char *dir, const char *leaf, const struct stat *st, bool removing)
+{
+	char bleaf[SB_NAME_MAX + 1], a[PATH_LIMIT + 1], b[PATH_LIMIT + 1];
+	const char *bdir;
+	struct sb *bk;
+	int rc;
+
+	if (h->rx->dry || S_ISDIR(st->st_mode))
+		return 0;
+	if (S_ISLNK(st->st_mode) && h->rx->o->safe_links && h->rx->o->links && is_unsafe_link(h, dir, leaf))
+		return 0;
+	bk = backup_place(h, dir, leaf, &bdir, bleaf);
+	if (!bk)
+		return -1;
+	rc = link_or_rename(h, dir, leaf, st, removing, bk, bdir, bleaf);
+	if (rc == -EEXIST || rc == -EISDIR) {
+		rc = tree_remove(bk, bdir, bleaf, 0);
+		if (rc < 0) {
+			say_errno(SAY_ERROR_XFER, -rc, "could not make way for backup: %s", bleaf);
+			return -1;
+		}
+		rc = link_or_rename(h, dir, leaf, st, removing, bk, bdir, bleaf);
+	}
+	if (rc == -ENOENT && sb_lstat(h->dest, dir, leaf, &(struct stat){ 0 }) == -ENOENT)
+		return 0;
+	if (rc < 0) {
+		rc = copy_item(h, dir, leaf, st, bk, bdir, bleaf);
+		if (rc == 0 && removing)
+			rc = sb_unlink(h->dest, dir, leaf);
+	}
+	if (rc < 0) {
+		say_errno(SAY_ERROR_XFER, -rc, "keep_backup failed: %s", FULL(h->rx, dir, leaf));
+		return -1;
+	}
+	if (info_gte(h->rx->o, INFO_BACKUP, 1) && path_join(a, dir, leaf) == 0 && path_join(b, bdir, bleaf) == 0)
+		say(SAY_INFO, "backed up %s to %s", a, b);
+	return 0;
+}

@@ -1,0 +1,336 @@
+/*
+ * dest.c - the destination argument and the directories named by options.
+ */
+#include "config.h"
+#include "receiver/dest.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "base/text.h"
+#include "filter/filter.h"
+
+/* How links inside a path that the user gave are treated: a module's clients stay inside it. */
+static enum links path_links(const struct rx *rx)
+{
+	return rx->o->am_daemon ? LINKS_IN_ROOT : anchor_links(rx->x->root);
+}
+
+/* How links among the directories of list names are treated: only where existing ones may be used. */
+static enum links tree_links(const struct rx *rx)
+{
+	return rx->o->keep_dirlinks || (rx->o->relative && !rx->o->implied_dirs) ? LINKS_IN_ROOT : LINKS_REFUSE;
+}
+
+/* Joins a path argument to the directory it is relative to; the result is relative to x->root. */
+static int join_arg(const char *base, const char *arg, char *out)
+{
+	if (arg[0] == '/') {
+		base = "";
+		while (*arg == '/')
+			arg++;
+	}
+	if (path_join(out, base, arg) < 0)
+		return -ENAMETOOLONG;
+	path_clean(out);
+	if (strcmp(out, ".") == 0)
+		out[0] = 0;
+	return 0;
+}
+
+/* Full name of a path relative to x->root, for messages. */
+static char *path_text(const struct rx *rx, const char *path, char *out)
+{
+	if (rx->x->module)
+		snprintf(out, NAME_TEXT, "\"%s\" (in %s)", *path ? path : ".", rx->x->module);
+	else
+		snprintf(out, NAME_TEXT, "\"/%s\"", path);
+	return out;
+}
+#define PATH_TEXT(rx, path) path_text(rx, path, (char[NAME_TEXT]){ 0 })
+
+/* Splits path at its last slash: the parent stays in dir, the leaf is returned ("." for ""). */
+static const char *split(const char *path, char *dir)
+{
+	const char *slash = strrchr(path, '/');
+
+	if (!slash) {
+		dir[0] = 0;
+		return *path ? path : ".";
+	}
+	memcpy(dir, path, (size_t)(slash - path));
+	dir[slash - path] = 0;
+	return slash + 1;
+}
+
+static int open_at(struct rx *rx, const char *path, unsigned flags, struct anchor **out)
+{
+	return anchor_sub(out, rx->x->root, path, path_links(rx), tree_links(rx), flags | ANCHOR_DOTDOT);
+}
+
+/* lstat of the last component, through the links that its parents may be. */
+static int stat_path(struct rx *rx, const char *path, struct stat *st)
+{
+	_cleanup_anchor_ struct anchor *a = NULL;
+	_cleanup_sb_ struct sb *sb = NULL;
+	char dir[PATH_LIMIT + 1];
+	const char *leaf = split(path, dir);
+	int rc = open_at(rx, dir, 0, &a);
+
+	if (rc < 0)
+		return rc;
+	sb = sb_new(a, 4);
+	if (!sb)
+		return -ENOMEM;
+	if (strcmp(leaf, "..") == 0)
+		return -EISDIR;
+	rc = sb_lstat(sb, "", leaf, st);
+	return rc;
+}
+
+static bool announces(const struct rx *rx)
+{
+	return info_gte(rx->o, INFO_NAME, 1) || rx->itemizing;
+}
+
+/* --mkpath: the parents, or all of it when the argument names a directory. */
+static int make_parents(struct rx *rx, const char *arg, const char *path, int64_t entries, bool slash, struct err *err)
+{
+	_cleanup_sb_ struct sb *sb = NULL;
+	char dir[PATH_LIMIT + 1];
+	int made, rc;
+
+	if (!strchr(arg, '/') && entries <= 1)
+		return 0;
+	if (entries > 1 || slash)
+		memcpy(dir, path, strlen(path) + 1);
+	else
+		split(path, dir);
+	if (!*dir)
+		return 0;
+	if (rx->dry)
+		return 0;
+	if (path_links(rx) == anchor_links(rx->x->root)) {
+		sb = sb_new(rx->x->root, 4);
+		made = sb ? sb_mkdirs(sb, dir, 0777) : -ENOMEM;
+	} else {
+		_cleanup_anchor_ struct anchor *a = NULL;
+
+		rc = anchor_sub(&a, rx->x->root, "", path_links(rx), path_links(rx), 0);
+		sb = rc < 0 ? NULL : sb_new(a, 4);
+		made = rc < 0 ? rc : sb ? sb_mkdirs(sb, dir, 0777) : -ENOMEM;
+	}
+	if (made < 0)
+		return fail_errno(err, RX_FILEIO, -made, "mkdir %s failed", PATH_TEXT(rx, dir));
+	if (made > 0 && announces(rx))
+		say(SAY_INFO, "created %d director%s for %s", made, made == 1 ? "y" : "ies", entries > 1 || slash ? arg : dir);
+	return 0;
+}
+
+/* The destination becomes a new directory. */
+static int make_dest(struct rx *rx, const char *arg, const char *path, struct err *err)
+{
+	_cleanup_anchor_ struct anchor *parent = NULL;
+	_cleanup_sb_ struct sb *sb = NULL;
+	char dir[PATH_LIMIT + 1];
+	const char *leaf = split(path, dir);
+	int rc;
+
+	rx->dest_made = true;
+	memcpy(rx->dest_path, path, strlen(path) + 1);
+	if (announces(rx))
+		say(SAY_INFO, "created directory %s", arg);
+	if (rx->dry)
+		return 0;
+	rc = open_at(rx, dir, 0, &parent);
+	if (rc == 0) {
+		sb = sb_new(parent, 4);
+		rc = sb ? sb_mkdir(sb, "", leaf, 0777) : -ENOMEM;
+	}
+	if (rc < 0)
+		return fail_errno(err, RX_FILEIO, -rc, "mkdir %s failed", PATH_TEXT(rx, path));
+	rc = open_at(rx, path, 0, &rx->dest);
+	if (rc < 0)
+		return fail_errno(err, RX_FILESELECT, -rc, "change_dir#2 %s failed", PATH_TEXT(rx, path));
+	return 0;
+}
+
+/* The single entry is written to the argument's own name. */
+static int use_parent(struct rx *rx, const char *path, struct err *err)
+{
+	const char *leaf = split(path, rx->dest_path);
+	int rc;
+
+	if (strlen(leaf) > SB_NAME_MAX || strcmp(leaf, "..") == 0)
+		return fail_errno(err, RX_FILESELECT, ENAMETOOLONG, "change_dir#3 %s failed", PATH_TEXT(rx, path));
+	memcpy(rx->single, leaf, strlen(leaf) + 1);
+	rc = open_at(rx, rx->dest_path, 0, &rx->dest);
+	if (rc == -ENOENT && rx->dry && rx->o->mkpath)
+		return 0;
+	if (rc < 0)
+		return fail_errno(err, RX_FILESELECT, -rc, "change_dir#3 %s failed", PATH_TEXT(rx, rx->dest_path));
+	return 0;
+}
+
+int dest_decide(struct rx *rx, int64_t entries, const struct fent *only, struct err *err)
+{
+	const char *arg = rx->x->arg_count > 0 && *rx->x->args[0] ? rx->x->args[0] : ".";
+	char path[PATH_LIMIT + 1];
+	size_t len = strlen(arg);
+	bool slash = arg[len - 1] == '/';
+	struct stat st;
+	int rc;
+
+	if (rx->o->list_only)
+		return 0;
+	if (join_arg(rx->x->cwd, arg, path) < 0)
+		return fail_errno(err, RX_FILESELECT, ENAMETOOLONG, "change_dir#1 %s failed", PATH_TEXT(rx, arg));
+	if (rx->x->daemon_filter && *path &&
+	    (filt_hides_path(rx->x->daemon_filter, path, false) || filt_hides_path(rx->x->daemon_filter, path, true)))
+		return fail(err, RX_FILESELECT, "ERROR: daemon has excluded destination \"%s\"", arg);
+	rc = open_at(rx, path, 0, &rx->dest);
+	if (rc == 0) {
+		memcpy(rx->dest_path, path, strlen(path) + 1);
+		return 0;
+	}
+	if (rc == -ENOENT && rx->o->mkpath) {
+		if (make_parents(rx, arg, path, entries, slash, err) < 0)
+			return -1;
+		rc = open_at(rx, path, 0, &rx->dest);
+		if (rc == 0) {
+			memcpy(rx->dest_path, path, strlen(path) + 1);
+			rx->dest_made = true;
+			return 0;
+		}
+	}
+	if (rc == -ENOTDIR) {
+		if (stat_path(rx, path, &st) < 0 || slash)
+			return fail_errno(err, RX_FILESELECT, ENOTDIR, "ERROR: cannot stat destination %s", PATH_TEXT(rx, path));
+		if (entries > 1)
+			return fail(err, RX_FILESELECT,
+				    "ERROR: destination must be a directory when copying more than 1 file");
+		if (only && FENT_IS_DIR(only))
+			return fail(err, RX_FILESELECT, "ERROR: cannot overwrite non-directory with a directory");
+		return use_parent(rx, path, err);
+	}
+	if (rc == -ELOOP)
+		return fail_errno(err, RX_FILESELECT, ELOOP, "change_dir#1 %s failed", PATH_TEXT(rx, path));
+	if (rc != -ENOENT)
+		return fail_errno(err, RX_FILESELECT, -rc, "ERROR: cannot stat destination %s", PATH_TEXT(rx, path));
+	return entries > 1 || slash ? make_dest(rx, arg, path, err) : use_parent(rx, path, err);
+}
+
+/* ---- directories named by options ---- */
+
+/* Absolute ones start at the root, others at the destination. */
+static int open_side(struct rx *rx, const char *name, enum links tree, unsigned flags, struct anchor **out)
+{
+	char path[PATH_LIMIT + 1];
+	int rc = join_arg(rx->dest_path, name, path);
+
+	if (rc == 0)
+		rc = anchor_sub(out, rx->x->root, path, path_links(rx), tree, flags | ANCHOR_DOTDOT);
+	return rc;
+}
+
+static int open_alt(struct rx *rx, int i, struct err *err)
+{
+	const char *name = rx->o->alt_dirs[i];
+	const char *opt = rx->o->alt_dest == ALT_COMPARE ? "--compare-dest" : rx->o->alt_dest == ALT_COPY ? "--copy-dest" :
+			  "--link-dest";
+	char path[PATH_LIMIT + 1];
+	int rc = join_arg(rx->dest_path, name, path);
+
+	if (rc == 0 && rx->x->daemon_filter && *path && filt_hides_path(rx->x->daemon_filter, path, true))
+		return fail(err, RX_USAGE, "Your options have been rejected by the server.");
+	/* Links are only created beneath it through the destination's view; nothing here is ever changed. */
+	rc = open_side(rx, name, LINKS_REFUSE, 0, &rx->alt[i]);
+	if (rc == 0)
+		return 0;
+	rx->alt[i] = NULL;
+	if (name[0] == '/')
+		say(SAY_WARNING, rc == -ENOTDIR ? "%s arg is not a dir: %s" : "%s arg does not exist: %s", opt, name);
+	else
+		say(SAY_WARNING, rc == -ENOTDIR ? "%s arg is not a dir: %s%s" : "%s arg does not exist: %s%s", opt,
+		    rx->x->module ? "" : "/", path);
+	return 0;
+}
+
+static int open_temp(struct rx *rx, struct err *err)
+{
+	int rc = open_side(rx, rx->o->temp_dir, LINKS_REFUSE, 0, &rx->temp);
+
+	if (rc == 0)
+		return 0;
+	if (rc == -ENOENT)
+		return fail(err, RX_USAGE, "The temp-dir does not exist: %s", rx->o->temp_dir);
+	if (rc == -ENOTDIR || rc == -ELOOP)
+		return fail(err, RX_USAGE, "The temp-dir is not a directory: %s", rx->o->temp_dir);
+	return fail_errno(err, RX_FILEIO, -rc, "Failed to stat temp-dir %s", rx->o->temp_dir);
+}
+
+static int open_partial(struct rx *rx, struct err *err)
+{
+	const char *name = rx->o->partial_dir;
+
+	if (name[0] != '/') {
+		rx->partial_rel = name;
+		return 0;
+	}
+	if (rx->x->daemon_filter) {
+		char path[PATH_LIMIT + 1];
+
+		if (join_arg("", name, path) == 0 && *path && filt_hides_path(rx->x->daemon_filter, path, true))
+			return fail(err, RX_USAGE, "Your options have been rejected by the server.");
+	}
+	/* One that cannot be used is as none: partial files are not kept then. */
+	if (open_side(rx, name, LINKS_REFUSE, rx->dry ? 0 : ANCHOR_CREATE, &rx->partial) < 0)
+		rx->partial = NULL;
+	return 0;
+}
+
+int dest_open_sides(struct rx *rx, struct err *err)
+{
+	if (rx->o->list_only || !rx->dest)
+		return 0;
+	if (rx->o->backup && rx->o->backup_dir) {
+		struct anchor *a = NULL;
+		int rc = open_side(rx, rx->o->backup_dir, LINKS_REFUSE, 0, &a);
+
+		if (rc == -ENOTDIR)
+			return fail(err, RX_USAGE, "The backup-dir is not a directory: %s", rx->o->backup_dir);
+		rx->backup = rc == 0 ? a : NULL;
+	}
+	if (rx->o->temp_dir && open_temp(rx, err) < 0)
+		return -1;
+	if (rx->o->partial_dir && open_partial(rx, err) < 0)
+		return -1;
+	for (int i = 0; i < rx->o->alt_count; i++)
+		if (open_alt(rx, i, err) < 0)
+			return -1;
+	return 0;
+}
+
+int dest_backup_anchor(struct rx *rx, struct anchor **out)
+{
+	int rc = 0;
+
+	pthread_mutex_lock(&rx->backup_lock);
+	if (!rx->backup)
+		rc = open_side(rx, rx->o->backup_dir, LINKS_REFUSE, ANCHOR_CREATE_PARENTS, &rx->backup);
+	if (rc < 0)
+		rx->backup = NULL;
+	*out = rx->backup;
+	pthread_mutex_unlock(&rx->backup_lock);
+	return rc;
+}
+
+void dest_close(struct rx *rx)
+{
+	anchor_unref(rx->dest);
+	anchor_unref(rx->temp);
+	anchor_unref(rx->partial);
+	anchor_unref(rx->backup);
+	for (int i = 0; i < ALT_DEST_MAX; i++)
+		anchor_unref(rx->alt[i]);
+}

@@ -1,0 +1,21 @@
+/*
+ * dest.h - what the destination argument means, and the side directories (spec 07 §10, 05 §5.5).
+ */
+#ifndef RECEIVER_DEST_H
+#define RECEIVER_DEST_H
+
+#include "receiver/rx.h"
+
+/* Decides after the first list (and one more, if the first held one entry): opens or makes the destination
+   and fills rx->dest, dest_path, single, dest_made. entries: number of entries so far; only: the entry if
+   there is just one. -1 with err filled. */
+int dest_decide(struct rx *rx, int64_t entries, const struct fent *only, struct err *err) NODISCARD;
+
+/* Opens --temp-dir, an absolute --partial-dir and the alternate directories; checks --backup-dir. */
+int dest_open_sides(struct rx *rx, struct err *err) NODISCARD;
+void dest_close(struct rx *rx);
+
+/* --backup-dir, created with its parents when missing. Thread-safe; the anchor belongs to rx. Negative errno. */
+int dest_backup_anchor(struct rx *rx, struct anchor **out);
+
+#endif

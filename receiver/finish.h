@@ -1,0 +1,60 @@
+/*
+ * finish.h - bringing new content to its name: temporary files, renaming, partial files, backups
+ * (spec 08 §8.2, §11, §12). Used by both threads, each with its own hands.
+ */
+#ifndef RECEIVER_FINISH_H
+#define RECEIVER_FINISH_H
+
+#include "receiver/attrs.h"
+
+/* A file that must not survive unless it is moved away. */
+struct temp {
+	struct sb *sb;
+	const char *dir;               /* borrowed: outlives the temp */
+	char leaf[SB_NAME_MAX + 1];
+	int fd;
+	bool live;
+};
+
+#define TEMP_INIT { .fd = -1 }
+
+/* Creates it next to D, or in --temp-dir. 0 or negative errno (not said). */
+int temp_create(struct hands *h, struct temp *t, const char *dir, const char *leaf, mode_t mode);
+
+/* Closes, and removes the name if it is still there. */
+void temp_drop(struct temp *t);
+
+/*
+ * Renames a complete temp over D. e and mode: for the attributes, if it has to be copied to another file system.
+ * 0, or -1 (was said; the temp is still live).
+ */
+int temp_place(struct hands *h, struct temp *t, const char *dir, const char *leaf, const struct fent *e, mode_t mode);
+
+/* What D's partial file is called. 0, or -1 if there is no usable partial-dir. pdir: PATH_LIMIT + 1 bytes. */
+int partial_name(struct hands *h, const char *dir, struct sb **sb, char *pdir);
+
+/* Makes the partial-dir; something else in its place is removed. 0 or negative errno. */
+int partial_mkdir(struct hands *h, const char *dir);
+
+/* Removes D's partial file, if unlink_it, and the directory when it is empty and relative. */
+void partial_cleanup(struct hands *h, const char *dir, const char *leaf, bool unlink_it);
+
+/* Moves a temp to D's partial file. 0, or -1 (the temp is still live). */
+int partial_keep(struct hands *h, struct temp *t, const char *dir, const char *leaf);
+
+/* Copies everything of one fd to the other, from the start. 0 or negative errno. */
+int copy_data(struct hands *h, int from, int to);
+
+/*
+ * Keeps what is at (dir, leaf) under its backup name. removing: it is to be deleted, so it is moved; else it
+ * stays where the file system can link. st: its lstat. 0: done, or nothing is to be kept; -1: failed (was said).
+ */
+int backup_make(struct hands *h, const char *dir, const char *leaf, const struct stat *st, bool removing);
+
+/* Where the backup of (dir, leaf) goes; its directory is made. NULL: failed (was said). */
+struct sb *backup_place(struct hands *h, const char *dir, const char *leaf, const char **bdir, char bleaf[SB_NAME_MAX + 1]);
+
+/* Removes (dir, leaf), recursively if a directory. 0 or negative errno. */
+int tree_remove(struct sb *sb, const char *dir, const char *leaf, unsigned depth);
+
+#endif

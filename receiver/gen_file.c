@@ -1,0 +1,274 @@
+/*
+ * gen_file.c - regular files: skip, up to date, or request (spec 08 §2 rules 16-25).
+ */
+#include "config.h"
+#include "receiver/gen.h"
+
+#include <errno.h>
+
+/* What the new content is to be built from. */
+struct basis {
+	uint8_t type;
+	bool found;
+	struct sb *sb;
+	const char *dir;
+	char path[PATH_LIMIT + 1];     /* partial-dir */
+	char name[SB_NAME_MAX + 1];    /* fuzzy */
+	struct stat st;
+};
+
+bool gen_quick_check(struct gen *g, const struct fent *e, struct sb *sb, const char *dir, const char *leaf,
+		     const struct stat *st)
+{
+	if (st->st_size != e->size)
+		return false;
+	if (g->o->checksum && !g->redoing) {
+		_cleanup_close_ int fd = -1;
+		uint8_t sum[CSUM_MAX_LEN];
+
+		if (!e->ext || !e->ext->sum)
+			return false;
+		fd = sb_open_read(sb, dir, leaf, 0, NULL);
+		return fd >= 0 && csum_list_fd(g->list_sum, fd, (uint64_t)st->st_size, sum) == 0 &&
+		       memcmp(sum, e->ext->sum, csum_len(g->p->list_sum)) == 0;
+	}
+	if (g->o->size_only && !g->redoing)
+		return true;
+	if (g->o->ignore_times || g->redoing)
+		return false;
+	return same_time(g->rx, e, st);
+}
+
+/* Size limits and --update. */
+static bool skipped(struct gen *g, const struct gitem *it)
+{
+	const struct fent *e = it->e;
+	const char *why = NULL;
+
+	if (g->redoing)
+		return false;
+	if (g->o->max_size >= 0 && e->size > g->o->max_size)
+		why = "over max-size";
+	else if (g->o->min_size >= 0 && e->size < g->o->min_size)
+		why = "under min-size";
+	else if (g->o->update && it->exists && S_ISREG(it->st.st_mode) &&
+		 e->mtime - it->st.st_mtim.tv_sec < g->o->modify_window)
+		why = "newer";
+	if (why && info_gte(g->o, INFO_SKIP, 1))
+		say(SAY_INFO, "%s is %s", ENAME(e), why);
+	return why != NULL;
+}
+
+static void up_to_date(struct gen *g, struct gitem *it)
+{
+	struct target t = { g->h.dest, it->dir, it->leaf, -1 };
+
+	if (info_gte(g->o, INFO_NAME, 2))
+		say(SAY_INFO, "%s is uptodate", ENAME(it->e));
+	gen_itemize(g, it, true, &it->st, 0, NULL);
+	attrs_apply(&g->h, &t, it->e, it->mode, &it->st, g->o->checksum ? ATTRS_EXACT : 0);
+	walk_finished(g, it, false);
+}
+
+static bool find_partial(struct gen *g, const struct gitem *it, struct basis *b)
+{
+	if (!g->o->partial_dir || (g->dirs[it->parent].flags & (GD_MISSING | (it->first_visit ? GD_NEW : 0))) ||
+	    partial_name(&g->h, it->dir, &b->sb, b->path) < 0 || sb_lstat(b->sb, b->path, it->leaf, &b->st) < 0 ||
+	    !S_ISREG(b->st.st_mode))
+		return false;
+	b->dir = b->path;
+	b->type = BASIS_PARTIAL_DIR;
+	return true;
+}
+
+/* --inplace --backup: the old content is copied while it is read for the sums. */
+struct backup_copy { int fd; int rc; };
+
+static int tap_backup(void *ctx, const void *data, size_t len)
+{
+	struct backup_copy *c = ctx;
+	const uint8_t *p = data;
+
+	while (len) {
+		ssize_t n = write(c->fd, p, len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0) {
+			c->rc = n < 0 ? -errno : -ENOSPC;
+			return -1;
+		}
+		p += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+static void request_with_backup(struct gen *g, struct gitem *it, struct gen_req *q)
+{
+	struct backup_copy c = { .fd = -1 };
+	char bleaf[SB_NAME_MAX + 1];
+	const char *bdir;
+	struct sb *bk = backup_place(&g->h, it->dir, it->leaf, &bdir, bleaf);
+	struct stat *st = &it->st;
+	bool whole = q->fd < 0;
+	_cleanup_close_ int from = -1;
+
+	if (bk) {
+		c.fd = sb_open_write(bk, bdir, bleaf, SB_CREATE | SB_EXCL, 0600, NULL);
+		if (c.fd == -EEXIST || c.fd == -EISDIR) {
+			tree_remove(bk, bdir, bleaf, 0);
+			c.fd = sb_open_write(bk, bdir, bleaf, SB_CREATE | SB_EXCL, 0600, NULL);
+		}
+	}
+	if (c.fd >= 0 && whole) {
+		from = sb_open_read(g->h.dest, it->dir, it->leaf, 0, NULL);
+		c.rc = from < 0 ? from : copy_data(&g->h, from, c.fd);
+	}
+	if (c.fd < 0 || c.rc < 0) {
+		say_errno(SAY_ERROR_XFER, c.fd < 0 ? -c.fd : -c.rc, "backup of %s failed", FULL(g->rx, it->dir, it->leaf));
+		gen_fail(g, RX_FILEIO, "%s", "");
+		return;
+	}
+	q->flags |= RQ_NO_BACKUP;
+	if (!whole) {
+		q->basis = BASIS_BACKUP;
+		q->tap = tap_backup;
+		q->tap_ctx = &c;
+	}
+	gen_request(g, it, q);
+	if (g->rx->super)
+		sbf_chown(c.fd, st->st_uid, st->st_gid);
+	sbf_utimes(c.fd, NULL, &st->st_mtim);
+	sbf_chmod(c.fd, st->st_mode & PERM_BITS);
+	close(c.fd);
+	if (info_gte(g->o, INFO_BACKUP, 1))
+		say(SAY_INFO, "backed up %s to %s", ENAME(it->e), bleaf);
+}
+
+static int64_t device_size(int fd)
+{
+	off_t n = lseek(fd, 0, SEEK_END);
+
+	return n > 0 ? n : 0;
+}
+
+/* b: the basis, or not found. report: what is compared with (D or the alternate file). */
+static void request(struct gen *g, struct gitem *it, struct basis *b, const struct stat *report)
+{
+	struct gen_req q = { .basis = b->found ? b->type : BASIS_FNAME, .fd = -1, .report = report };
+	bool whole = g->o->whole_file || g->p->xfer_sum == CSUM_NONE, dev = b->found && !S_ISREG(b->st.st_mode);
+	bool append = g->o->append && !g->redoing && b->found;
+	_cleanup_close_ int fd = -1;
+
+	if (g->o->checksum && !g->redoing)
+		q.iflags |= ITEM_REPORT_CHANGE;
+	if (b->found && b->type >= BASIS_FUZZY)
+		q.xname = b->name;
+	if (append)
+		q.flags |= RQ_APPEND;
+	if (dev)
+		q.flags |= RQ_DEVICE;
+	if (b->found && !whole && !g->o->dry_run) {
+		fd = sb_open_read(b->sb, b->dir, b->name[0] ? b->name : it->leaf, dev ? SB_DEVICE_OK : 0, &b->st);
+		if (fd < 0 && fd != -ENOENT) {
+			say_errno(SAY_WARNING, -fd, "failed to open %s, continuing", FULL(g->rx, b->dir, it->leaf));
+			/* It cannot be read: it is replaced as if it were new. */
+			if (!g->o->perms && b->type == BASIS_FNAME)
+				it->mode = attrs_mode(g->rx, it->e, NULL, dirs_dflt(g, it->parent));
+		}
+		if (fd < 0)
+			fd = -1;
+		q.size = fd >= 0 && dev ? device_size(fd) : b->st.st_size;
+	}
+	q.fd = fd;
+	if (hlinked(g, it->e))
+		hlink_requested(g, it);
+	if (g->o->inplace && g->o->backup && !g->redoing && it->exists && S_ISREG(it->st.st_mode) && !g->rx->dry &&
+	    (!b->found || b->type == BASIS_FNAME) && !append)
+		request_with_backup(g, it, &q);
+	else
+		gen_request(g, it, &q);
+}
+
+static void alt_basis(struct gen *g, struct basis *b, const struct gitem *it, const struct alt_hit *hit)
+{
+	b->found = true;
+	b->type = (uint8_t)hit->dir;
+	b->sb = g->h.alt[hit->dir];
+	b->dir = it->dir;
+	b->st = hit->st;
+}
+
+/* Chooses the basis for a D that exists or not. True: the file is up to date already. */
+static bool choose_basis(struct gen *g, struct gitem *it, struct basis *b, const struct alt_hit *hit)
+{
+	struct basis part = { .found = true };
+	bool have_part = find_partial(g, it, &part);
+
+	if (it->exists && gen_quick_check(g, it->e, g->h.dest, it->dir, it->leaf, &it->st)) {
+		if (have_part && !g->rx->dry)
+			partial_cleanup(&g->h, it->dir, it->leaf, true);
+		return true;
+	}
+	if (have_part) {
+		*b = part;
+		b->dir = b->path;
+	} else if (it->exists) {
+		*b = (struct basis){ .found = true, .type = BASIS_FNAME, .sb = g->h.dest, .dir = it->dir, .st = it->st };
+	} else if (hit->dir >= 0) {
+		alt_basis(g, b, it, hit);
+	} else if (g->o->fuzzy) {
+		uint8_t type = fuzzy_find(g, it, b->name, &b->st);
+
+		if (type) {
+			b->found = true;
+			b->type = type;
+			b->sb = type == BASIS_FUZZY ? g->h.dest : g->h.alt[type - BASIS_FUZZY - 1];
+			b->dir = it->dir;
+		}
+	}
+	return false;
+}
+
+void gen_file(struct gen *g, struct gitem *it)
+{
+	struct basis b = { .found = false };
+	struct alt_hit hit = { .dir = -1 };
+	bool may_write_device = g->o->write_devices && it->exists && (S_ISCHR(it->st.st_mode) || S_ISBLK(it->st.st_mode));
+
+	if (skipped(g, it)) {
+		walk_skipped(g, it);
+		return;
+	}
+	if (it->exists && !S_ISREG(it->st.st_mode) && !may_write_device) {
+		if (delete_make_way(g, it, "regular file") < 0) {
+			walk_skipped(g, it);
+			return;
+		}
+		it->exists = false;
+		it->err = ENOENT;
+	}
+	if (!it->exists && it->err != ENOENT) {
+		say_errno(SAY_ERROR_XFER, it->err, "recv_generator: failed to stat %s", FULL(g->rx, it->dir, it->leaf));
+		walk_skipped(g, it);
+		return;
+	}
+	if (g->o->alt_dest && (!it->exists || g->o->alt_dest != ALT_COPY) && alt_file(g, it, &hit))
+		return;
+	if (!may_write_device && choose_basis(g, it, &b, &hit)) {
+		up_to_date(g, it);
+		return;
+	}
+	if (may_write_device)
+		b = (struct basis){ .found = true, .type = BASIS_FNAME, .sb = g->h.dest, .dir = it->dir, .st = it->st };
+	if (!b.found && !it->exists && hlinked(g, it->e) && !it->hl_last) {
+		hlink_wait(g, it);
+		return;
+	}
+	if (g->o->append && !g->redoing && b.found && b.st.st_size >= it->e->size) {
+		walk_skipped(g, it);
+		return;
+	}
+	request(g, it, &b, it->exists ? &it->st : b.found && b.type <= BASIS_ALT_LAST ? &b.st : NULL);
+}

@@ -1,0 +1,131 @@
+/*
+ * names.c - names for messages and small things that both threads need.
+ */
+#include "config.h"
+#include "receiver/rx.h"
+
+#include <stdio.h>
+
+#include "receiver/dest.h"
+
+int path_join(char *out, const char *dir, const char *leaf)
+{
+	size_t d = strlen(dir), l = strlen(leaf), slash = d && l;
+
+	if (d + slash + l > PATH_LIMIT)
+		return -1;
+	memcpy(out, dir, d);
+	if (slash)
+		out[d] = '/';
+	memcpy(out + d + slash, leaf, l + 1);
+	return 0;
+}
+
+char *rx_full(const struct rx *rx, const char *dir, const char *leaf, char *out)
+{
+	const char *part[3] = { rx->dest_path, dir, strcmp(leaf, ".") == 0 ? "" : leaf };
+	size_t n = 0;
+	bool any = false;
+
+	out[n++] = '"';
+	if (!rx->x->module)
+		out[n++] = '/';
+	for (int i = 0; i < 3; i++) {
+		size_t len = strnlen(part[i], PATH_LIMIT);
+
+		if (!len || n + len > NAME_TEXT - 400)
+			continue;
+		if (any)
+			out[n++] = '/';
+		memcpy(out + n, part[i], len);
+		n += len;
+		any = true;
+	}
+	if (!any && rx->x->module)
+		out[n++] = '.';
+	out[n++] = '"';
+	out[n] = 0;
+	if (rx->x->module)
+		snprintf(out + n, NAME_TEXT - n, " (in %s)", rx->x->module);
+	return out;
+}
+
+char *entry_name(const struct fent *e, char *out)
+{
+	fent_path(e, out);
+	return out;
+}
+
+void rx_log_item(struct rx *rx, const struct fent *e, const struct item *it, const char *op)
+{
+	if (!rx->x->log_item)
+		return;
+	pthread_mutex_lock(&rx->log_lock);
+	rx->x->log_item(rx->x->log_ctx, e, it, op);
+	pthread_mutex_unlock(&rx->log_lock);
+}
+
+void rx_success(struct rx *rx, int32_t ndx)
+{
+	if (rx->o->remove_source && !rx->dry)
+		conn_post_int(rx->conn, MSG_SUCCESS, ndx);
+}
+
+int time_compare(const struct rx *rx, int64_t a_sec, uint32_t a_nsec, int64_t b_sec, uint32_t b_nsec)
+{
+	int win = rx->o->modify_window;
+	int64_t diff;
+
+	if (win < 0 && a_sec == b_sec)
+		return a_nsec == b_nsec ? 0 : a_nsec < b_nsec ? -1 : 1;
+	if (__builtin_sub_overflow(a_sec, b_sec, &diff))
+		return a_sec < b_sec ? -1 : 1;
+	if (win > 0 && diff <= win && diff >= -(int64_t)win)
+		return 0;
+	return diff == 0 ? 0 : diff < 0 ? -1 : 1;
+}
+
+/* ---- one thread's hands ---- */
+
+int hands_init(struct hands *h, struct rx *rx, struct err *err)
+{
+	*h = (struct hands){ .rx = rx };
+	idview_init(&h->ids, rx->ids);
+	h->buf = mem_alloc(rx->budget, RX_BUF, 1);
+	if (!h->buf || (rx->dest && !(h->dest = sb_new(rx->dest, 0))) || (rx->temp && !(h->temp = sb_new(rx->temp, 4))) ||
+	    (rx->partial && !(h->partial = sb_new(rx->partial, 4))))
+		return fail(err, RX_MALLOC, "out of memory");
+	for (int i = 0; i < rx->o->alt_count; i++)
+		if (rx->alt[i] && !(h->alt[i] = sb_new(rx->alt[i], 0)))
+			return fail(err, RX_MALLOC, "out of memory");
+	return 0;
+}
+
+void hands_done(struct hands *h)
+{
+	if (!h->rx)
+		return;
+	mem_free(h->rx->budget, h->buf);
+	sb_free(h->dest);
+	sb_free(h->temp);
+	sb_free(h->partial);
+	sb_free(h->backup);
+	for (int i = 0; i < ALT_DEST_MAX; i++)
+		sb_free(h->alt[i]);
+	h->rx = NULL;
+}
+
+struct sb *hands_backup(struct hands *h)
+{
+	struct anchor *a;
+	int rc;
+
+	if (h->backup)
+		return h->backup;
+	rc = dest_backup_anchor(h->rx, &a);
+	if (rc == 0)
+		h->backup = sb_new(a, 0);
+	if (!h->backup)
+		say_errno(SAY_ERROR_XFER, rc < 0 ? -rc : 12, "backup-dir \"%s\" failed", h->rx->o->backup_dir);
+	return h->backup;
+}

@@ -1,1 +1,0 @@
-typedef int receiver_room; /* replaced by the room's first source */
