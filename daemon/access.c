@@ -188,7 +188,7 @@ static bool name_rule(struct access_request *rq, const char *token, bool deny, b
 		return false;
 	switch (rq->resolver->forward(rq->resolver->ctx, token, rq->peer)) {
 	case NAME_IS:
-		snprintf(rq->matched, sizeof rq->matched, "%s", token);
+		snprintf(rq->matched, sizeof rq->matched, "%.*s", HOST_NAME_MAX_LEN, token);
 		return true;
 	case NAME_UNRESOLVABLE:
 		if (deny)

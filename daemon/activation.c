@@ -19,7 +19,9 @@ static int handed_over(void)
 	snprintf(ours, sizeof ours, "%ld", (long)getpid());
 	if (!pid || !n || strcmp(pid, ours))
 		return 0;
-	return MIN(MAX(atoi(n), 0), 64);
+	int count = atoi(n);
+
+	return count < 0 ? 0 : MIN(count, 64);
 }
 
 static int socket_flag(int fd, int option)

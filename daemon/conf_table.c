@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <syslog.h>
 
-#include "daemon/config.h"
+#include "daemon/conf.h"
 
 const struct conf_def conf_defs[CP_COUNT] = {
 	[CP_ADDRESS] = { "address", CT_STRING, CI_YES, 0, "" },

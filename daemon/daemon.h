@@ -10,7 +10,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
-#include "daemon/config.h"
+#include "daemon/conf.h"
 
 struct daemon_opts {
 	const char *config;             /* NULL: the default place */

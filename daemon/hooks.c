@@ -100,7 +100,7 @@ static void env_add(struct hook_env *e, const char *name, const char *value)
 	e->v[++e->n] = NULL;
 }
 
-static void env_fill(struct hook_env *e, const struct conn *c)
+static void env_fill(struct hook_env *e, const struct connection *c)
 {
 	for (int i = 0; i < VAR_COUNT; i++)
 		if (i != VAR_PID)
@@ -114,7 +114,7 @@ static void env_free(struct hook_env *e)
 		buf_free(&e->text[i]);
 }
 
-static int command(struct conn *c, enum conf_param p, struct buf *out)
+static int command(struct connection *c, enum conf_param p, struct buf *out)
 {
 	char bad[64];
 
@@ -128,14 +128,14 @@ static int command(struct conn *c, enum conf_param p, struct buf *out)
 	return -1;
 }
 
-static int hook_ms(const struct conn *c)
+static int hook_ms(const struct connection *c)
 {
 	int s = conn_num(c, CP_HOOK_TIMEOUT);
 
 	return s > 0 && s < 86400 ? s * 1000 : 0;
 }
 
-int hooks_early(struct conn *c, struct gate_verdict *v)
+int hooks_early(struct connection *c, struct gate_verdict *v)
 {
 	struct buf *cmd = &c->text[CP_EARLY_EXEC];
 	struct hook_env env = { 0 };
@@ -173,7 +173,7 @@ int hooks_early(struct conn *c, struct gate_verdict *v)
 	return -1;
 }
 
-int hooks_prepare_post(struct conn *c, struct gate_verdict *v)
+int hooks_prepare_post(struct connection *c, struct gate_verdict *v)
 {
 	(void)v;
 	if (!c->m->v[CP_POST_XFER_EXEC].str[0] || hook_disabled())
@@ -186,7 +186,7 @@ int hooks_prepare_post(struct conn *c, struct gate_verdict *v)
 	return 0;
 }
 
-void hooks_post(struct conn *c, int status)
+void hooks_post(struct connection *c, int status)
 {
 	struct buf *cmd = &c->text[CP_POST_XFER_EXEC];
 	struct hook_env env = { 0 };

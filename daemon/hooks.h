@@ -4,7 +4,7 @@
 #ifndef DAEMON_HOOKS_H
 #define DAEMON_HOOKS_H
 
-#include "daemon/conn.h"
+#include "daemon/connection.h"
 
 /*
  * Inserts %VAR% into a hook command. Values of RSYNC_* variables come from the network: one with a shell
@@ -15,12 +15,12 @@
 int hook_expand(struct buf *out, const char *text, const struct conf_var *vars, char bad[64]);
 
 /* Runs `early exec` if configured. 0; -1 with the verdict filled in. */
-int hooks_early(struct conn *c, struct gate_verdict *v);
+int hooks_early(struct connection *c, struct gate_verdict *v);
 
 /* Makes the command of `post-xfer exec` ready, so that it can be run whatever happens; -1: refused. */
-int hooks_prepare_post(struct conn *c, struct gate_verdict *v);
+int hooks_prepare_post(struct connection *c, struct gate_verdict *v);
 
 /* Runs it. status: wait status of the session. */
-void hooks_post(struct conn *c, int status);
+void hooks_post(struct connection *c, int status);
 
 #endif

@@ -73,8 +73,9 @@ static void refresh(struct source *src, const struct limit_settings *s, int64_t 
 
 	src->last_ms = now;
 	src->penalty_ms = MAX((int64_t)0, src->penalty_ms - passed);
+	passed = MIN(passed, (int64_t)60000);
 	if (s)
-		src->tokens_milli = MIN((int64_t)s->rate * 3000, src->tokens_milli + MIN(passed, (int64_t)60000) * s->rate);
+		src->tokens_milli = MIN((int64_t)s->rate * 3000, src->tokens_milli + passed * s->rate);
 }
 
 static enum limit_verdict judge_source(struct limits *l, const struct limit_settings *s, const uint8_t key[17], int64_t now)

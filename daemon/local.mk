@@ -7,8 +7,8 @@ libdaemon_a_SOURCES = \
 	daemon/cmdline.c daemon/cmdline.h \
 	daemon/conf_lex.c daemon/conf_lex.h \
 	daemon/conf_table.c \
-	daemon/config.c daemon/config.h \
-	daemon/conn.h \
+	daemon/conf.c daemon/conf.h \
+	daemon/connection.h \
 	daemon/daemon.c daemon/daemon.h \
 	daemon/gate.c daemon/gate.h \
 	daemon/handshake.c daemon/handshake.h \
@@ -29,3 +29,11 @@ libdaemon_a_SOURCES = \
 bin_PROGRAMS += kedge
 kedge_SOURCES = daemon/main.c
 kedge_LDADD = $(KEDGE_LIBS) $(EXT_LIBS)
+
+UNIT_TESTS += testsuite/unit/test_conf testsuite/unit/test_access testsuite/unit/test_auth
+testsuite_unit_test_conf_SOURCES = testsuite/unit/test_conf.c
+testsuite_unit_test_conf_LDADD = $(UNIT_LDADD)
+testsuite_unit_test_access_SOURCES = testsuite/unit/test_access.c
+testsuite_unit_test_access_LDADD = $(UNIT_LDADD)
+testsuite_unit_test_auth_SOURCES = testsuite/unit/test_auth.c
+testsuite_unit_test_auth_LDADD = $(UNIT_LDADD)

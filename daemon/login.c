@@ -7,7 +7,7 @@
 #include <stdio.h>
 
 #include "daemon/auth.h"
-#include "daemon/conn.h"
+#include "daemon/connection.h"
 #include "daemon/log.h"
 #include "sandbox/opfile.h"
 
@@ -25,7 +25,7 @@ void verdict_error(struct gate_verdict *v, const char *fmt, ...)
 
 /* The host check of 06 §7; sets the name that logs and messages show. With a PROXY header both addresses are
    judged, and deny wins (spec 09 ACC-1). */
-static bool host_allowed(struct conn *c)
+static bool host_allowed(struct connection *c)
 {
 	struct access_request rq = {
 		.peer = &c->peer, .forward = conn_num(c, CP_FORWARD_LOOKUP) > 0, .resolver = &resolver_system,
@@ -46,14 +46,14 @@ static bool host_allowed(struct conn *c)
 	return ok;
 }
 
-static void auth_failed(struct conn *c, struct gate_verdict *v)
+static void auth_failed(struct connection *c, struct gate_verdict *v)
 {
 	conn_penalty(c, 1);
 	verdict_error(v, "auth failed on module %s", c->m->name);
 }
 
 /* Asks for a log-in. False: the verdict refuses. */
-static bool challenge(struct conn *c, struct gate_verdict *v)
+static bool challenge(struct connection *c, struct gate_verdict *v)
 {
 	const char *floor = conn_string(c, CP_AUTH_DIGEST);
 
@@ -87,7 +87,7 @@ static bool challenge(struct conn *c, struct gate_verdict *v)
 }
 
 /* The peer may use the module: on to entering it. */
-static void granted(struct conn *c, struct gate_verdict *v)
+static void granted(struct connection *c, struct gate_verdict *v)
 {
 	c->vars[VAR_USER_NAME].value = c->user;
 	if (c->row)
@@ -98,7 +98,7 @@ static void granted(struct conn *c, struct gate_verdict *v)
 	c->handed_off = true;
 }
 
-void login_select(struct conn *c, const struct gate_select *q, struct gate_verdict *v)
+void login_select(struct connection *c, const struct gate_select *q, struct gate_verdict *v)
 {
 	const char *users;
 	enum conf_param refused;
@@ -142,7 +142,7 @@ void login_select(struct conn *c, const struct gate_select *q, struct gate_verdi
 }
 
 /* NULL on success, else the reason for the log. */
-static const char *check_answer(struct conn *c, const struct gate_answer *a)
+static const char *check_answer(struct connection *c, const struct gate_answer *a)
 {
 	struct auth_rule rule;
 	_cleanup_buf_ struct buf secrets = BUF_INIT(NULL);
@@ -183,7 +183,7 @@ static const char *check_answer(struct conn *c, const struct gate_answer *a)
 	return why;
 }
 
-void login_answer(struct conn *c, const struct gate_answer *a, struct gate_verdict *v)
+void login_answer(struct connection *c, const struct gate_answer *a, struct gate_verdict *v)
 {
 	const char *why;
 

@@ -9,7 +9,7 @@
 #include <strings.h>
 #include <sys/stat.h>
 
-#include "daemon/conn.h"
+#include "daemon/connection.h"
 #include "daemon/hooks.h"
 #include "daemon/log.h"
 #include "sandbox/fs.h"
@@ -19,7 +19,7 @@
 
 /* ---- max connections ---- */
 
-static int take_slot(struct conn *c, struct gate_verdict *v)
+static int take_slot(struct connection *c, struct gate_verdict *v)
 {
 	int n = conn_num(c, CP_MAX_CONNECTIONS);
 	const char *path;
@@ -71,7 +71,7 @@ static void normalise(struct buf *out, const char *base, const char *path)
 }
 
 /* Does the module run in a chroot, as far as the meaning of paths goes? -1: it should and cannot. */
-static int decide_chroot(struct conn *c, const char *path)
+static int decide_chroot(struct connection *c, const char *path)
 {
 	int use = conn_num(c, CP_USE_CHROOT);
 
@@ -99,7 +99,7 @@ static void free_place(struct place *p)
 	buf_free(&p->inner);
 }
 
-static int find_path(struct conn *c, struct place *pl, struct gate_verdict *v)
+static int find_path(struct connection *c, struct place *pl, struct gate_verdict *v)
 {
 	const char *path = conn_string(c, CP_PATH), *dot = strstr(path, "/./");
 	_cleanup_buf_ struct buf outer = BUF_INIT(NULL);
@@ -132,7 +132,7 @@ static int find_path(struct conn *c, struct place *pl, struct gate_verdict *v)
 }
 
 /* A real directory of the prefix's name would make munged links point somewhere (06 §12.4). */
-static int check_munging(struct conn *c, const struct place *pl, struct gate_verdict *v)
+static int check_munging(struct connection *c, const struct place *pl, struct gate_verdict *v)
 {
 	_cleanup_buf_ struct buf dir = BUF_INIT(NULL);
 	struct stat st;
@@ -148,7 +148,7 @@ static int check_munging(struct conn *c, const struct place *pl, struct gate_ver
 	return -1;
 }
 
-static int open_root(struct conn *c, const struct place *pl, struct gate_verdict *v)
+static int open_root(struct connection *c, const struct place *pl, struct gate_verdict *v)
 {
 	bool loose = conn_num(c, CP_INSECURE_LINKS) > 0;
 	enum trust trust = loose ? TRUST_ALL : TRUST_OWNER;
@@ -192,14 +192,14 @@ no_chdir:
 
 static int read_named(void *ctx, const char *path, struct buf *out)
 {
-	struct conn *c = ctx;
+	struct connection *c = ctx;
 	int r = opfile_read_all(path, FILT_FILE_MAX, OPFILE_REGULAR | (conn_num(c, CP_INSECURE_LINKS) > 0 ? OPFILE_FREE : 0),
 				out, NULL);
 
 	return r < 0 ? r : 0;
 }
 
-static int load_filter(struct conn *c)
+static int load_filter(struct connection *c)
 {
 	static struct filt_files files = { .read_named = read_named };
 	struct filt_config fc = { .files = &files, .daemon_list = true, .am_server = true };
@@ -229,7 +229,7 @@ static int load_filter(struct conn *c)
 
 /* ---- the rest ---- */
 
-static int find_ids(struct conn *c, struct gate_verdict *v)
+static int find_ids(struct connection *c, struct gate_verdict *v)
 {
 	char why[300];
 
@@ -240,7 +240,7 @@ static int find_ids(struct conn *c, struct gate_verdict *v)
 	return -1;
 }
 
-static int find_devices(struct conn *c, struct gate_verdict *v)
+static int find_devices(struct connection *c, struct gate_verdict *v)
 {
 	char why[200];
 
@@ -257,7 +257,7 @@ static int find_devices(struct conn *c, struct gate_verdict *v)
 	return 0;
 }
 
-static void switch_log(struct conn *c)
+static void switch_log(struct connection *c)
 {
 	const struct conf_value *m = c->m->v, *g = c->d->conf->global;
 	int old;
@@ -271,7 +271,7 @@ static void switch_log(struct conn *c)
 		close(old);
 }
 
-static int enter(struct conn *c, struct place *pl, struct gate_verdict *v)
+static int enter(struct connection *c, struct place *pl, struct gate_verdict *v)
 {
 	if (take_slot(c, v) < 0 || find_ids(c, v) < 0 || find_path(c, pl, v) < 0 || find_devices(c, v) < 0 || load_filter(c) < 0)
 		return -1;
@@ -286,7 +286,7 @@ static int enter(struct conn *c, struct place *pl, struct gate_verdict *v)
 	return 0;
 }
 
-int module_enter(struct conn *c, struct gate_verdict *v)
+int module_enter(struct connection *c, struct gate_verdict *v)
 {
 	struct place pl = { 0 };
 	int r = enter(c, &pl, v);
@@ -300,7 +300,7 @@ int module_enter(struct conn *c, struct gate_verdict *v)
 	return r;
 }
 
-void module_leave(struct conn *c)
+void module_leave(struct connection *c)
 {
 	broker_stop(&c->broker);
 	if (c->m)

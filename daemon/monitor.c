@@ -13,7 +13,7 @@
 
 #include "base/clock.h"
 #include "base/say.h"
-#include "daemon/conn.h"
+#include "daemon/connection.h"
 #include "daemon/gate.h"
 #include "daemon/log.h"
 #include "sandbox/confine.h"
@@ -23,7 +23,7 @@
 
 enum state { ST_PROXY, ST_REQUEST, ST_LOGIN, ST_OVER };
 
-const char *conn_string(struct conn *c, enum conf_param p)
+const char *conn_string(struct connection *c, enum conf_param p)
 {
 	struct buf *b = &c->text[p];
 
@@ -42,19 +42,19 @@ int conn_phase_seconds(int timeout)
 	return timeout > 0 && timeout < HANDSHAKE_MAX ? timeout : HANDSHAKE_MAX;
 }
 
-void conn_arm(struct conn *c, int timeout)
+void conn_arm(struct connection *c, int timeout)
 {
 	if (!c->rsh)
 		c->deadline = clock_ms() + conn_phase_seconds(timeout) * 1000;
 }
 
-void conn_penalty(struct conn *c, unsigned seconds)
+void conn_penalty(struct connection *c, unsigned seconds)
 {
 	if (c->row)
 		atomic_store(&c->row->penalty, (uint8_t)MIN(255u, atomic_load(&c->row->penalty) + seconds));
 }
 
-const char *conn_real_host(struct conn *c)
+const char *conn_real_host(struct connection *c)
 {
 	if (!c->real_host[0]) {
 		if (c->rsh && !strcmp(c->peer.text, "0.0.0.0"))
@@ -81,7 +81,7 @@ static void remote_shell_peer(struct peer *p)
 		peer_from_bytes(p, 0, NULL, 0);
 }
 
-static int find_peer(struct conn *c)
+static int find_peer(struct connection *c)
 {
 	struct sockaddr_storage ss = { 0 };
 	socklen_t len = sizeof ss;
@@ -96,7 +96,7 @@ static int find_peer(struct conn *c)
 	return 0;
 }
 
-static bool proxy_trusted(struct conn *c)
+static bool proxy_trusted(struct connection *c)
 {
 	_cleanup_buf_ struct buf hosts = BUF_INIT(NULL);
 	struct access_request rq = { .peer = &c->peer, .host = "UNDETERMINED", .resolver = &resolver_system };
@@ -109,7 +109,7 @@ static bool proxy_trusted(struct conn *c)
 }
 
 /* Names, and the daemon's own confinement (06 §6.1 step 5). */
-static int introduce(struct conn *c)
+static int introduce(struct connection *c)
 {
 	const struct conf_value *g = c->d->conf->global;
 	_cleanup_buf_ struct buf dir = BUF_INIT(NULL), uid = BUF_INIT(NULL), gid = BUF_INIT(NULL);
@@ -145,14 +145,14 @@ static int introduce(struct conn *c)
 
 /* ---- the gate ---- */
 
-static bool confines_daemon(const struct conn *c)
+static bool confines_daemon(const struct connection *c)
 {
 	const struct conf_value *g = c->d->conf->global;
 
 	return g[CP_DAEMON_CHROOT].str[0] || g[CP_DAEMON_UID].str[0] || g[CP_DAEMON_GID].str[0];
 }
 
-static _Noreturn void gate_process(struct conn *c, struct gate *g)
+static _Noreturn void gate_process(struct connection *c, struct gate *g)
 {
 	struct confine_params p = CONFINE_PARAMS_INIT;
 	int keep[] = { c->in_fd, c->out_fd, g->chan.fd };
@@ -168,7 +168,7 @@ static _Noreturn void gate_process(struct conn *c, struct gate *g)
 	_exit(gate_run(g));
 }
 
-static int start_gate(struct conn *c)
+static int start_gate(struct connection *c)
 {
 	struct gate g = {
 		.in_fd = c->in_fd, .out_fd = c->out_fd, .is_socket = c->is_socket,
@@ -191,7 +191,7 @@ static int start_gate(struct conn *c)
 	return 0;
 }
 
-static int gate_go(struct conn *c)
+static int gate_go(struct connection *c)
 {
 	struct gate_go go = { 0 };
 
@@ -200,7 +200,7 @@ static int gate_go(struct conn *c)
 
 static int on_proxy(struct chan_server *srv, const void *msg, int fd)
 {
-	struct conn *c = srv->ctx;
+	struct connection *c = srv->ctx;
 	const struct gate_proxy *m = msg;
 
 	(void)fd;
@@ -216,7 +216,7 @@ static int on_proxy(struct chan_server *srv, const void *msg, int fd)
 
 static int on_list(struct chan_server *srv, const void *msg, int fd)
 {
-	struct conn *c = srv->ctx;
+	struct connection *c = srv->ctx;
 
 	(void)msg;
 	(void)fd;
@@ -227,7 +227,7 @@ static int on_list(struct chan_server *srv, const void *msg, int fd)
 
 static int reply(struct chan_server *srv, struct gate_verdict *v)
 {
-	struct conn *c = srv->ctx;
+	struct connection *c = srv->ctx;
 
 	if (v->action == GATE_CHALLENGE)
 		chan_server_state(srv, ST_LOGIN);
@@ -268,7 +268,7 @@ static const struct chan_rule gate_rules[] = {
 	{ GATE_ANSWER, "answer", sizeof(struct gate_answer), CHAN_STATE(ST_LOGIN), 1, false, on_answer },
 };
 
-static void stop_gate(struct conn *c, int sig)
+static void stop_gate(struct connection *c, int sig)
 {
 	if (c->gate_pid > 0)
 		proc_kill_wait(c->gate_pid, sig);
@@ -277,7 +277,7 @@ static void stop_gate(struct conn *c, int sig)
 }
 
 /* The gate has closed its channel: how did it end? */
-static int gate_ended(struct conn *c)
+static int gate_ended(struct connection *c)
 {
 	int status = 0;
 
@@ -298,7 +298,7 @@ static int gate_ended(struct conn *c)
 }
 
 /* Serves the gate to its end. 0: the connection is for the worker. */
-static int serve_gate(struct conn *c, bool proxy)
+static int serve_gate(struct connection *c, bool proxy)
 {
 	struct chan_server srv;
 	int r = chan_server_init(&srv, &c->gate, gate_rules, ARRAY_SIZE(gate_rules), c);
@@ -336,7 +336,7 @@ static int serve_gate(struct conn *c, bool proxy)
 
 /* ---- the whole ---- */
 
-static void init_conn(struct conn *c, struct daemon *d, int in_fd, int out_fd, struct conn_row *row)
+static void init_conn(struct connection *c, struct daemon *d, int in_fd, int out_fd, struct conn_row *row)
 {
 	static const char *const names[VAR_COUNT] = {
 		[VAR_MODULE_NAME] = "RSYNC_MODULE_NAME", [VAR_MODULE_PATH] = "RSYNC_MODULE_PATH",
@@ -362,7 +362,7 @@ static void init_conn(struct conn *c, struct daemon *d, int in_fd, int out_fd, s
 
 int monitor_serve(struct daemon *d, int in_fd, int out_fd, struct conn_row *row)
 {
-	static struct conn c;
+	static struct connection c;
 	const struct conf_value *g = d->conf->global;
 	bool proxy = g[CP_PROXY_PROTOCOL].num > 0;
 	int code;

@@ -13,7 +13,7 @@
 #include <sys/wait.h>
 
 #include "base/say.h"
-#include "daemon/conn.h"
+#include "daemon/connection.h"
 #include "daemon/log.h"
 #include "sandbox/confine.h"
 #include "session/ids.h"
@@ -97,7 +97,7 @@ static void relay_line(void *ctx, const char *text)
 	pthread_mutex_unlock(&l->lock);
 }
 
-static void fill_policy(struct conn *c, struct session_policy *p)
+static void fill_policy(struct connection *c, struct session_policy *p)
 {
 	*p = (struct session_policy){
 		.module = c->m->name,
@@ -125,7 +125,7 @@ static void fill_policy(struct conn *c, struct session_policy *p)
 		p->temp_dir = c->d->opt.temp_dir;
 }
 
-static void send_line(const struct conn *c, const char *text)
+static void send_line(const struct connection *c, const char *text)
 {
 	size_t n = strlen(text);
 
@@ -142,7 +142,7 @@ static void send_line(const struct conn *c, const char *text)
 }
 
 /* `sandbox = require` of a module: every layer the kernel has a name for must hold. */
-static bool all_layers_hold(const struct conn *c, const struct confine_report *rep)
+static bool all_layers_hold(const struct connection *c, const struct confine_report *rep)
 {
 	if (strcasecmp(c->m->v[CP_SANDBOX].str, "require"))
 		return true;
@@ -155,7 +155,7 @@ static bool all_layers_hold(const struct conn *c, const struct confine_report *r
 	return true;
 }
 
-static int confine_worker(struct conn *c, struct monitor_link *l)
+static int confine_worker(struct connection *c, struct monitor_link *l)
 {
 	enum confine_role role = c->read_only ? CONFINE_WORKER_SEND : CONFINE_WORKER_RECV;
 	struct confine_dir dir = { .fd = anchor_fd(c->root), .rights = c->read_only ? CONFINE_READ : CONFINE_WRITE };
@@ -198,7 +198,7 @@ static int confine_worker(struct conn *c, struct monitor_link *l)
 	return 0;
 }
 
-static _Noreturn void worker_process(struct conn *c, struct chan end)
+static _Noreturn void worker_process(struct connection *c, struct chan end)
 {
 	static struct monitor_link link;
 	static struct broker broker;
@@ -233,7 +233,7 @@ enum { ST_ARGUMENTS, ST_TRANSFER };
 
 static int on_request(struct chan_server *srv, const void *msg, int fd)
 {
-	struct conn *c = srv->ctx;
+	struct connection *c = srv->ctx;
 	const struct worker_request *q = msg;
 	struct worker_go a = { .ok = 1 };
 
@@ -296,7 +296,7 @@ static const struct chan_rule worker_rules[] = {
 	{ WORKER_LOG, "log", sizeof(struct worker_log), ANY_STATE, 1u << 20, false, on_log },
 };
 
-static int start_broker(struct conn *c)
+static int start_broker(struct connection *c)
 {
 	struct broker_config cfg = {
 		.root_fd = anchor_fd(c->root), .policy = c->devices, .allow_open = conn_num(c, CP_DEVICE_OPEN) > 0,
@@ -308,7 +308,7 @@ static int start_broker(struct conn *c)
 	if (device_policy_none(&c->devices) || c->read_only || !c->d->root)
 		return 0;
 	snprintf(cfg.client, sizeof cfg.client, "%s", c->peer.text);
-	snprintf(cfg.user, sizeof cfg.user, "%s", c->user);
+	snprintf(cfg.user, sizeof cfg.user, "%.63s", c->user);
 	snprintf(cfg.module, sizeof cfg.module, "%s", c->m->name);
 	snprintf(cfg.session, sizeof cfg.session, "%s", c->pid_text);
 	if (broker_start(&cfg, &c->broker, NULL, &e) == 0)
@@ -317,7 +317,7 @@ static int start_broker(struct conn *c)
 	return -1;
 }
 
-static int worker_ended(struct conn *c, pid_t pid)
+static int worker_ended(struct connection *c, pid_t pid)
 {
 	int code;
 
@@ -336,7 +336,7 @@ static int worker_ended(struct conn *c, pid_t pid)
 	return code;
 }
 
-int worker_serve(struct conn *c)
+int worker_serve(struct connection *c)
 {
 	struct chan ours, theirs;
 	struct chan_server srv;

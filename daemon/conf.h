@@ -1,13 +1,13 @@
 /*
- * config.h - rsyncd.conf: the grammar, the parameters, and the parsed file (spec 06 §1-3, 09 §11.4).
+ * conf.h - rsyncd.conf: the grammar, the parameters, and the parsed file (spec 06 §1-3, 09 §11.4).
  *
  * A parsed configuration is immutable and lives in one arena; the listener keeps one, every connection
  * inherits it, and conf_changed() says when it must be read again. Strings are kept as they were
  * written; conf_expand() inserts %VAR% at the moment of use, because some variables exist only
  * after the module, the host or the user is known.
  */
-#ifndef DAEMON_CONFIG_H
-#define DAEMON_CONFIG_H
+#ifndef DAEMON_CONF_H
+#define DAEMON_CONF_H
 
 #include <sys/stat.h>
 

@@ -1,11 +1,11 @@
 /*
- * conn.h - one connection as its monitor sees it; internal to monitor.c, login.c, module.c, worker.c.
+ * connection.h - one connection as its monitor sees it; internal to monitor.c, login.c, module.c, worker.c.
  *
  * The monitor never reads from the peer. It fills this record step by step (spec 06 §6.1), first from the
  * gate's messages, then from the configuration and the system.
  */
-#ifndef DAEMON_CONN_H
-#define DAEMON_CONN_H
+#ifndef DAEMON_CONNECTION_H
+#define DAEMON_CONNECTION_H
 
 #include "daemon/access.h"
 #include "daemon/daemon.h"
@@ -17,10 +17,10 @@
 #include "sandbox/spawn.h"
 #include "session/session.h"
 
-/* Variables of 06 §1.7, in the order of struct conn.vars. */
+/* Variables of 06 §1.7, in the order of struct connection.vars. */
 enum conn_var { VAR_MODULE_NAME, VAR_MODULE_PATH, VAR_HOST_ADDR, VAR_HOST_NAME, VAR_USER_NAME, VAR_PID, VAR_COUNT };
 
-struct conn {
+struct connection {
 	struct daemon *d;
 	int in_fd, out_fd;
 	bool is_socket, rsh;
@@ -67,28 +67,28 @@ struct conn {
 };
 
 /* An expanded string of the module, kept until the connection ends. */
-const char *conn_string(struct conn *c, enum conf_param p);
-static inline int conn_num(const struct conn *c, enum conf_param p) { return c->m->v[p].num; }
+const char *conn_string(struct connection *c, enum conf_param p);
+static inline int conn_num(const struct connection *c, enum conf_param p) { return c->m->v[p].num; }
 
 /* Seconds a handshake phase may take for this `timeout` (06 §6.2). */
 int conn_phase_seconds(int timeout);
-void conn_arm(struct conn *c, int timeout);
+void conn_arm(struct connection *c, int timeout);
 
 /* The reverse name by lookup, once. */
-const char *conn_real_host(struct conn *c);
+const char *conn_real_host(struct connection *c);
 
-void conn_penalty(struct conn *c, unsigned seconds);
+void conn_penalty(struct connection *c, unsigned seconds);
 
 /* login.c: what the gate may ask. Fill in the verdict. */
-void login_select(struct conn *c, const struct gate_select *q, struct gate_verdict *v);
-void login_answer(struct conn *c, const struct gate_answer *a, struct gate_verdict *v);
+void login_select(struct connection *c, const struct gate_select *q, struct gate_verdict *v);
+void login_answer(struct connection *c, const struct gate_answer *a, struct gate_verdict *v);
 void verdict_error(struct gate_verdict *v, const char *fmt, ...) PRINTF(2, 3);
 
 /* module.c: slot, ids, path, filter, log, hooks. On failure the verdict says what the client gets. */
-int module_enter(struct conn *c, struct gate_verdict *v);
-void module_leave(struct conn *c);
+int module_enter(struct connection *c, struct gate_verdict *v);
+void module_leave(struct connection *c);
 
 /* worker.c: forks, confines and serves the worker to its end; the exit code. */
-int worker_serve(struct conn *c);
+int worker_serve(struct connection *c);
 
 #endif

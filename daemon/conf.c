@@ -1,5 +1,5 @@
 /*
- * config.c - from text to struct conf: sections, inheritance, directives, values (spec 06 §1.3-1.10),
+ * conf.c - from text to struct conf: sections, inheritance, directives, values (spec 06 §1.3-1.10),
  * and the question whether the files have changed since.
  */
 #include "config.h"
@@ -13,7 +13,7 @@
 #include <time.h>
 
 #include "daemon/conf_lex.h"
-#include "daemon/config.h"
+#include "daemon/conf.h"
 #include "sandbox/fs.h"
 #include "sandbox/opfile.h"
 
