@@ -502,15 +502,46 @@ void conn_stop(struct conn *c)
 		return;
 }
 
+/* What is being skipped by conn_drain: the rest of a frame, or part of the next header. */
+struct skim { size_t left; uint8_t head[HEADER]; size_t have; };
+
+/* Goes through frames; true at a MSG_ERROR_EXIT, the last thing that a peer sends. */
+static bool skim(struct skim *k, const uint8_t *d, size_t len)
+{
+	while (len) {
+		size_t n = k->left ? MIN(k->left, len) : 1;
+
+		if (k->left) {
+			k->left -= n;
+		} else {
+			k->head[k->have++] = *d;
+			if (k->have == HEADER) {
+				uint32_t h = get_le32(k->head);
+
+				if ((int)(h >> 24) - 7 == MSG_ERROR_EXIT)
+					return true;
+				k->left = h & 0xffffff;
+				k->have = 0;
+			}
+		}
+		d += n;
+		len -= n;
+	}
+	return false;
+}
+
 void conn_drain(struct conn *c, int max_ms)
 {
 	int64_t until = clock_ms() + max_ms;
+	struct skim k = { .left = c->frame_left };
 
 	conn_stop(c);
+	if (c->in_mux && skim(&k, c->ibuf + c->ip, c->iend - c->ip))
+		return;
 	while (!c->in_eof) {
 		struct pollfd pfd = { .fd = c->in_fd, .events = POLLIN };
 		int64_t left = until - clock_ms();
-		char scrap[16384];
+		uint8_t scrap[16384];
 		ssize_t n;
 
 		if (left <= 0)
@@ -519,6 +550,8 @@ void conn_drain(struct conn *c, int max_ms)
 			continue;
 		n = read(c->in_fd, scrap, sizeof scrap);
 		if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+			return;
+		if (n > 0 && c->in_mux && skim(&k, scrap, (size_t)n))
 			return;
 	}
 }
