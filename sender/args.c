@@ -124,7 +124,8 @@ static int by_entry(const void *a, const void *b)
 
 void args_waiting_sort(struct sender *s)
 {
-	qsort(s->pend, s->pend_count, sizeof s->pend[0], by_entry);
+	if (s->pend_count > 1)
+		qsort(s->pend, s->pend_count, sizeof s->pend[0], by_entry);
 }
 
 const struct waiting *args_waiting(struct sender *s, const struct fent *e)
