@@ -41,7 +41,7 @@ enum special {
 	SP_DEL, SP_DEL_BEFORE, SP_DEL_DURING, SP_DEL_DELAY, SP_DEL_AFTER, SP_DEL_EXCLUDED, SP_MAX_DELETE, SP_VERBOSE, SP_NO_VERBOSE, SP_INFO,
 	SP_STDERR, SP_MSGS2STDERR, SP_NO_MSGS2STDERR, SP_LOG_FORMAT, SP_ITEMIZE, SP_ONLY_WRITE_BATCH, SP_BATCH, SP_SECLUDED, SP_NO_SECLUDED,
 	SP_ECAPS, SP_TEMP_DIR, SP_ACLS, SP_OPEN_NOATIME, SP_NO_OPEN_NOATIME, SP_ATIMES, SP_FAKE_SUPER, SP_STATS,
-	SP_STOP_AFTER, SP_CHOWN, SP_COMPRESS_THREADS, SP_SUFFIX, SP_SKIP_COMPRESS,
+	SP_STOP_AFTER, SP_CHOWN, SP_COMPRESS_THREADS, SP_SUFFIX, SP_SKIP_COMPRESS, SP_ONE_FS, SP_NO_ONE_FS,
 };
 
 struct row {
@@ -68,7 +68,7 @@ static const struct row rows[] = {
 	{ "no-implied-dirs", 0, SET, O(implied_dirs), 0 }, { "no-i-d", 0, SET, O(implied_dirs), 0 },
 	{ "files-from", 0, CALLS, 0, SP_FILES_FROM }, { "from0", '0', SET, O(from0), 1 }, { "no-from0", 0, SET, O(from0), 0 },
 	{ "list-only", 0, SET, O(list_only), 1 },
-	{ "one-file-system", 'x', COUNT, O(one_fs), 0 }, { "no-one-file-system", 0, SETI, O(one_fs), 0 }, { "no-x", 0, SETI, O(one_fs), 0 },
+	{ "one-file-system", 'x', CALL, 0, SP_ONE_FS }, { "no-one-file-system", 0, CALL, 0, SP_NO_ONE_FS }, { "no-x", 0, CALL, 0, SP_NO_ONE_FS },
 	{ "prune-empty-dirs", 'm', SET, O(prune_empty_dirs), 1 }, { "no-prune-empty-dirs", 0, SET, O(prune_empty_dirs), 0 },
 	{ "no-m", 0, SET, O(prune_empty_dirs), 0 },
 	{ "mkpath", 0, SET, O(mkpath), 1 }, { "no-mkpath", 0, SET, O(mkpath), 0 },
@@ -436,6 +436,8 @@ static int plain_special(struct options *p, enum special sp)
 	case SP_ARCHIVE: set_archive(p); break;
 	case SP_D: o->devices = o->specials = true; break;
 	case SP_NO_D: o->devices = o->specials = false; break;
+	case SP_ONE_FS: o->one_fs_skip = o->one_fs; o->one_fs = true; break;
+	case SP_NO_ONE_FS: o->one_fs = o->one_fs_skip = false; break;
 	case SP_RECURSE: o->recurse = p->recurse_given = true; break;
 	case SP_NO_RECURSE: o->recurse = false; break;
 	case SP_OLD_DIRS: o->recurse = true; return add_rule(p, RULE_FILTER, "- /*/*");
