@@ -158,7 +158,7 @@ int64_t rd_varlong(struct rd *r, unsigned min_bytes)
 	}
 	memcpy(b, head + 1, min_bytes - 1);
 	rd_bytes(r, b + min_bytes - 1, extra);
-	b[min_bytes - 1 + extra] = extra ? (uint8_t)(head[0] & ((1u << (8 - extra)) - 1)) : head[0];
+	b[min_bytes - 1 + extra] = (uint8_t)(extra ? head[0] & ((1u << (8 - extra)) - 1) : head[0]);
 	return (int64_t)get_le64(b);
 }
 
