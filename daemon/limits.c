@@ -40,6 +40,11 @@ struct limits *limits_new(void)
 	return l;
 }
 
+void limits_free(struct limits *l)
+{
+	free(l);
+}
+
 static void make_key(uint8_t key[17], const struct peer *p)
 {
 	memset(key, 0, 17);

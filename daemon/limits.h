@@ -24,6 +24,7 @@ enum limit_verdict { LIMIT_OK, LIMIT_UNAUTH, LIMIT_UNAUTH_HOST, LIMIT_PER_HOST, 
 
 /* The rows lie in memory that is shared with the processes forked later. NULL without memory. */
 struct limits *limits_new(void);
+void limits_free(struct limits *l); /* NULL is allowed */
 
 /* Judges a new connection; on LIMIT_OK *row is its row, to be given a pid or back. */
 enum limit_verdict limits_admit(struct limits *l, const struct limit_settings *s, const struct peer *p, int64_t now_ms,

@@ -343,5 +343,6 @@ int listener_run(struct daemon *d)
 	if (l.pid_fd >= 0)
 		pidfile_remove(buf_str(&l.pid_file), l.pid_fd);
 	buf_free(&l.pid_file);
+	limits_free(l.limits);
 	return l.exit_code;
 }

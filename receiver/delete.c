@@ -109,7 +109,8 @@ static int scan_dir(struct gen *g, const char *dir, struct scan *s)
 		scan_free(s);
 		return rc;
 	}
-	qsort_r(s->v, s->n, sizeof *s->v, dent_compare, &proto);
+	if (s->n > 1)
+		qsort_r(s->v, s->n, sizeof *s->v, dent_compare, &proto);
 	return 0;
 }
 
