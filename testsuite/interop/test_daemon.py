@@ -107,19 +107,19 @@ def test_refuse_options(work, data):
 
 
 def test_max_connections(work, data):
-    mods = {"m": mod(data, max_connections=1, lock_file=os.path.join(work, "lock"), auth_users="joe", secrets_file=secrets(work))}
+    """A slot is held from the granted access on (kedge: after the log-in) to the end of the session."""
+    mods = {"m": mod(data, max_connections=1, lock_file=os.path.join(work, "lock"))}
     with Daemon(work, mods) as d:
         with d.connect() as s:
             s.sendall(b"@RSYNCD: 32.0 sha512 sha256 sha1 md5 md4\nm\n")
             seen = b""
-            while b"AUTHREQD" not in seen:
+            while b"@RSYNCD: OK" not in seen:
                 seen += s.recv(4096)
-            r = client([f"rsync://joe@127.0.0.1:{d.port}/m/"], env={"RSYNC_PASSWORD": "secret"})
+            r = client([d.url("m/")])
             assert r.returncode == 5
             assert r.stderr.startswith(b"@ERROR: max connections (1) reached -- try again later"), r.stderr
         d.wait_idle()
-        r = client([f"rsync://joe@127.0.0.1:{d.port}/m/"], env={"RSYNC_PASSWORD": "secret"})
-        assert r.returncode == 0, r.stderr
+        assert client([d.url("m/")]).returncode == 0
 
 
 def test_exclude_parameters(work, data):
