@@ -165,7 +165,7 @@ static _Noreturn void gate_process(struct connection *c, struct gate *g)
 		log_printf("gate: %s", e.text);
 		_exit(GATE_END_BROKEN);
 	}
-	_exit(gate_run(g));
+	_exit((int)gate_run(g));
 }
 
 static int start_gate(struct connection *c)

@@ -141,13 +141,15 @@ static void announce(struct gen *g, const char *dir, const char *leaf, mode_t mo
 	else if (g->o->verbose || g->o->out_format)
 		say(SAY_INFO, "deleting %s%s", path, S_ISDIR(mode) ? "/" : "");
 	if (g->rx->x->log_item) {
-		struct { struct fent e; char name[PATH_LIMIT + 2]; } fake = { .e = { .mode = (uint16_t)mode } };
+		_Alignas(struct fent) char room[sizeof(struct fent) + PATH_LIMIT + 2] = { 0 };
+		struct fent *fake = (struct fent *)room;
 		static const struct fdir none;
 		struct item it = { .ndx = -1 };
 
-		fake.e.dir = &none;
-		memcpy(fake.e.name, path, len + 1);
-		rx_log_item(g->rx, &fake.e, &it, "del.");
+		fake->mode = (uint16_t)mode;
+		fake->dir = &none;
+		memcpy(fake->name, path, len + 1);
+		rx_log_item(g->rx, fake, &it, "del.");
 	}
 }
 

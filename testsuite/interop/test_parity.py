@@ -184,11 +184,13 @@ def compare(tmp, trees, push, opts, transport):
     assert normalise(a.stdout, work) == normalise(b.stdout, work)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("opts", BOTH + TCP_PULL_ONLY)
 def test_pull(work, trees, opts):
     compare(work, trees, False, opts, "tcp")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("opts", PUSH_BOTH + PUSH_ONLY)
 def test_push(work, trees, opts):
     compare(work, trees, True, opts, "tcp")
