@@ -186,7 +186,7 @@ void partial_cleanup(struct hands *h, const char *dir, const char *leaf, bool un
 int partial_keep(struct hands *h, struct temp *t, const char *dir, const char *leaf)
 {
 	char pdir[PATH_LIMIT + 1];
-	struct sb *sb;
+	struct sb *sb = NULL;
 	int rc = partial_mkdir(h, dir);
 
 	if (rc == 0 && partial_name(h, dir, &sb, pdir) < 0)

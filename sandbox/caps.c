@@ -33,7 +33,7 @@ int caps_get(uint64_t *permitted, uint64_t *effective)
 
 bool caps_have(int cap)
 {
-	uint64_t permitted, effective;
+	uint64_t permitted = 0, effective = 0;
 
 	return !caps_get(&permitted, &effective) && (effective & CAP_BIT(cap));
 }

@@ -3,3 +3,26 @@
 # Nothing outside sandbox/ takes a path or a privilege.
 SCRIPT_TESTS += testsuite/door.sh
 EXTRA_DIST += testsuite/door.sh
+
+FUZZ_FLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+FUZZ_LIBS = $(KEDGE_LIBS) $(EXT_LIBS)
+FUZZ_TARGETS += testsuite/fuzz/fuzz_handshake testsuite/fuzz/fuzz_conf testsuite/fuzz/fuzz_args testsuite/fuzz/fuzz_conn \
+	testsuite/fuzz/fuzz_flist testsuite/fuzz/fuzz_item
+testsuite_fuzz_fuzz_handshake_SOURCES = testsuite/fuzz/fuzz_handshake.c
+testsuite_fuzz_fuzz_handshake_LDADD = $(FUZZ_LIBS)
+testsuite_fuzz_fuzz_handshake_LDFLAGS = $(FUZZ_FLAGS)
+testsuite_fuzz_fuzz_conf_SOURCES = testsuite/fuzz/fuzz_conf.c
+testsuite_fuzz_fuzz_conf_LDADD = $(FUZZ_LIBS)
+testsuite_fuzz_fuzz_conf_LDFLAGS = $(FUZZ_FLAGS)
+testsuite_fuzz_fuzz_args_SOURCES = testsuite/fuzz/fuzz_args.c
+testsuite_fuzz_fuzz_args_LDADD = $(FUZZ_LIBS)
+testsuite_fuzz_fuzz_args_LDFLAGS = $(FUZZ_FLAGS)
+testsuite_fuzz_fuzz_conn_SOURCES = testsuite/fuzz/fuzz_conn.c
+testsuite_fuzz_fuzz_conn_LDADD = $(FUZZ_LIBS)
+testsuite_fuzz_fuzz_conn_LDFLAGS = $(FUZZ_FLAGS)
+testsuite_fuzz_fuzz_flist_SOURCES = testsuite/fuzz/fuzz_flist.c
+testsuite_fuzz_fuzz_flist_LDADD = $(FUZZ_LIBS)
+testsuite_fuzz_fuzz_flist_LDFLAGS = $(FUZZ_FLAGS)
+testsuite_fuzz_fuzz_item_SOURCES = testsuite/fuzz/fuzz_item.c
+testsuite_fuzz_fuzz_item_LDADD = $(FUZZ_LIBS)
+testsuite_fuzz_fuzz_item_LDFLAGS = $(FUZZ_FLAGS)
