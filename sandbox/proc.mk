@@ -21,3 +21,18 @@ testsuite_unit_test_confine_LDADD = $(UNIT_LDADD)
 UNIT_TESTS += testsuite/unit/test_broker
 testsuite_unit_test_broker_SOURCES = testsuite/unit/test_broker.c
 testsuite_unit_test_broker_LDADD = $(UNIT_LDADD)
+
+UNIT_TESTS += testsuite/unit/test_spawn
+testsuite_unit_test_spawn_SOURCES = testsuite/unit/test_spawn.c
+testsuite_unit_test_spawn_LDADD = $(UNIT_LDADD)
+
+FUZZ_TARGETS += testsuite/fuzz/fuzz_broker testsuite/fuzz/fuzz_chan testsuite/fuzz/fuzz_devices
+testsuite_fuzz_fuzz_broker_SOURCES = testsuite/fuzz/fuzz_broker.c
+testsuite_fuzz_fuzz_broker_LDADD = $(KEDGE_LIBS) $(EXT_LIBS)
+testsuite_fuzz_fuzz_broker_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+testsuite_fuzz_fuzz_chan_SOURCES = testsuite/fuzz/fuzz_chan.c
+testsuite_fuzz_fuzz_chan_LDADD = $(KEDGE_LIBS) $(EXT_LIBS)
+testsuite_fuzz_fuzz_chan_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+testsuite_fuzz_fuzz_devices_SOURCES = testsuite/fuzz/fuzz_devices.c
+testsuite_fuzz_fuzz_devices_LDADD = $(KEDGE_LIBS) $(EXT_LIBS)
+testsuite_fuzz_fuzz_devices_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer

@@ -73,7 +73,7 @@ static int a_vm_readv(void) { return try(syscall(SYS_process_vm_readv, bystander
 static int a_pidfd(void) { return try(syscall(434, bystander, 0)); }
 static int a_setuid(void) { return try(setuid(0)); }
 static int a_setgid(void) { return try(setgid(0)); }
-static int a_capset(void) { return caps_set(~UINT64_C(0) >> 24) ? EPERM : DONE; }
+static int a_capset(void) { return caps_set(CAP_BIT(CAP_SYS_ADMIN)) ? EPERM : DONE; }
 static int a_mount(void) { return try(mount("none", "/", "tmpfs", 0, NULL)); }
 static int a_umount(void) { return try(umount2("/proc", MNT_DETACH)); }
 static int a_fsopen(void) { return try(syscall(430, "tmpfs", 0)); }
@@ -490,6 +490,86 @@ static void gate_of_a_plain_user_has_an_empty_root(void **state)
 	assert_true(WIFEXITED(status) && (WEXITSTATUS(status) == DONE || (WEXITSTATUS(status) == 2 && !confine_kernel()->userns)));
 }
 
+/* ---- layers switched off: what each of them, alone, was holding ---- */
+
+static int status_without(const char *off, enum confine_role role, bool root_module, int (*act)(void))
+{
+	int status;
+
+	setenv("KEDGE_DISABLE", off, 1);
+	status = status_of(role, root_module, CONFINE_WRITE, act);
+	unsetenv("KEDGE_DISABLE");
+	return status;
+}
+
+#ifdef KEDGE_TEST_HOOKS
+#define WITHOUT(off, root, wanted, ...) { off, root, wanted, __VA_ARGS__ }
+static const struct without {
+	const char *off;
+	bool root_module;
+	bool done;              /* the act then succeeds; else another layer still holds */
+	struct act act;
+} without[] = {
+	/* Leaving the module takes the failure of root and Landlock both. */
+	WITHOUT("seccomp", true, false, A(absolute)), WITHOUT("seccomp,landlock", true, false, A(absolute)),
+	WITHOUT("seccomp,chroot", true, false, A(absolute)), WITHOUT("chroot", true, false, A(absolute)),
+	WITHOUT("landlock", true, false, A(absolute)), WITHOUT("landlock", true, false, A(openat_abs)),
+	WITHOUT("landlock,chroot", true, true, A(absolute)), WITHOUT("landlock,chroot", false, false, A(absolute)), /* the uid */
+	WITHOUT("landlock,chroot,uid,caps", false, true, A(absolute)),
+	WITHOUT("chroot", true, false, A(dotdot)), WITHOUT("landlock,chroot", true, true, A(dotdot)), WITHOUT("landlock", true, false, A(dotdot)),
+	WITHOUT("chroot", true, false, A(heldfd)), WITHOUT("seccomp,chroot", true, false, A(heldfd)), WITHOUT("landlock", true, true, A(heldfd)),
+	/* Device nodes: filter, Landlock and capabilities. */
+	WITHOUT("seccomp", true, false, A(char)), WITHOUT("landlock", true, false, A(char)), WITHOUT("caps", true, false, A(char)),
+	WITHOUT("seccomp,caps", true, false, A(char)), WITHOUT("seccomp,landlock", true, false, A(char)),
+	WITHOUT("landlock,caps", true, false, A(char)), WITHOUT("landlock,caps", true, false, A(block)),
+	WITHOUT("seccomp,landlock,caps", true, true, A(char)), WITHOUT("seccomp,landlock,caps", true, true, A(block)),
+	/* 0:0 needs no capability; a whiteout is not seen by Landlock: the filter is its only layer. */
+	WITHOUT("seccomp", true, false, A(whiteout_node)), WITHOUT("landlock", true, false, A(whiteout_node)),
+	WITHOUT("seccomp,landlock", true, true, A(whiteout_node)), WITHOUT("seccomp", true, true, A(whiteout)),
+	/* Processes. */
+	WITHOUT("seccomp", false, false, A(kill)), WITHOUT("landlock", false, false, A(kill)), WITHOUT("seccomp,landlock", false, true, A(kill)),
+	WITHOUT("seccomp", true, true, A(socket)), WITHOUT("seccomp", true, true, A(fork)), WITHOUT("seccomp", true, false, A(exec)),
+	WITHOUT("seccomp,landlock,chroot", true, true, A(exec)),
+	/* Privileges. */
+	WITHOUT("seccomp", false, false, A(setuid)), WITHOUT("seccomp,uid", false, true, A(setuid)), WITHOUT("seccomp", true, false, A(chroot)),
+	WITHOUT("seccomp,caps", true, true, A(chroot)), WITHOUT("seccomp", true, false, A(mount)), WITHOUT("seccomp", true, false, A(capset)),
+	WITHOUT("seccomp,caps", true, true, A(capset)), WITHOUT("seccomp", true, false, A(open_handle)), WITHOUT("seccomp", true, false, A(handle)),
+};
+
+static void layers_one_by_one(void **state)
+{
+	unsigned bad = 0;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(without); i++) {
+		const struct without *w = &without[i];
+		int status = status_without(w->off, CONFINE_WORKER_RECV, w->root_module, w->act.act);
+		bool done = WIFEXITED(status) && (WEXITSTATUS(status) == DONE || WEXITSTATUS(status) == 0);
+
+		close(openat(modfd, "file", O_CREAT | O_WRONLY | O_CLOEXEC, 0666));
+		for (const char *const *n = (const char *const[]){ "null", "blk", "wh", "file2", NULL }; *n; n++)
+			unlinkat(modfd, *n, 0);
+		if (getenv("VERBOSE") || done != w->done)
+			print_message("without %s, %s: %s: %s\n", w->off, w->root_module ? "root" : "nobody", w->act.name, how(status));
+		bad += done != w->done;
+	}
+	assert_int_equal(bad, 0);
+}
+#else
+/* In a real build the variable means nothing. */
+static void layers_one_by_one(void **state)
+{
+	static const struct act list[] = { A(absolute), A(heldfd), A(char), A(whiteout), A(socket), A(setuid) };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(list); i++) {
+		int status = status_without("landlock,seccomp,chroot,caps,nnp,uid,fds,limits", CONFINE_WORKER_RECV, false, list[i].act);
+
+		assert_true(WIFSIGNALED(status) || (WEXITSTATUS(status) && WEXITSTATUS(status) < DONE));
+	}
+}
+#endif
+
 static int cleanup(void)
 {
 	char cmd[128];
@@ -562,6 +642,7 @@ int main(void)
 		cmocka_unit_test(trial_passes),
 		cmocka_unit_test(the_report_tells),
 		cmocka_unit_test(plain_user),
+		cmocka_unit_test(layers_one_by_one),
 		cmocka_unit_test(gate_of_a_plain_user_has_an_empty_root),
 	};
 
