@@ -10,9 +10,7 @@
 #include <stdio.h>
 
 #include "base/say.h"
-#include "protocol/acl_wire.h"
 #include "protocol/flist.h"
-#include "protocol/xattr_wire.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -57,9 +55,9 @@ static void set_fmt(struct flist_fmt *f, const uint8_t *b)
 		.links = b[1] & 1, .hard_links = b[1] & 2, .devices = b[1] & 4, .specials = b[1] & 4, .uid = b[1] & 8,
 		.gid = b[1] & 16, .atimes = b[1] & 32, .relative = b[1] & 64, .recurse = b[1] & 128,
 		.delete_missing_args = b[2] & 1, .numeric_ids = b[2] & 2, .wire_order = b[2] & 4, .crtimes = b[2] & 8,
-		.sum_len = b[2] & 16 ? 16 : 0, .max_entries = b[2] & 32 ? 50 : 0, .acls = b[2] & 64, .xattrs = b[2] & 128 };
+		.sum_len = b[2] & 16 ? 16 : 0, .max_entries = b[2] & 32 ? 50 : 0 };
 	if (f->proto < 30)
-		f->inc_recurse = f->varint_flags = f->id0_names = f->acls = f->xattrs = false;
+		f->inc_recurse = f->varint_flags = f->id0_names = false;
 	f->crtimes = f->crtimes && f->varint_flags;
 	f->wire_order = f->wire_order && f->proto >= 30;
 }
@@ -170,8 +168,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct run run;
 	struct err err = { 0 };
-	struct acl_tables *acls;
-	struct xattr_table *xattrs;
 	struct budget b;
 	struct rd r;
 
@@ -182,15 +178,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	budget_init(&b, 8 << 20, 0);
 	set_fmt(&run.fmt, data);
 	run.set = flist_set_new(&run.fmt, &b, true);
-	acls = acl_tables_new(run.set, &b);
-	xattrs = xattr_table_new(&b, NULL);
-	fuzz_hooks(&run, acls, xattrs);
+	flist_set_hooks(run.set, &(struct flist_hooks){ .ctx = &run, .on_entry = on_entry });
 	flist_on_id(run.set, on_id, &run);
 	rd_init_mem(&r, data + 3, size - 3, &err);
 	read_lists(&run, &r);
 	flist_set_free(run.set);
-	acl_tables_free(acls);
-	xattr_table_free(xattrs);
 	REQUIRE(b.used == 0);
 	return 0;
 }
