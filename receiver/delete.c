@@ -138,6 +138,8 @@ static void announce(struct gen *g, const char *dir, const char *leaf, mode_t mo
 		say(SAY_INFO, g->o->out_itemize ? "*deleting   %s%s" : "deleting %s%s", path, S_ISDIR(mode) ? "/" : "");
 	else if (g->p->version >= 29)
 		conn_post(g->conn, MSG_DELETED, path, S_ISDIR(mode) ? len + 1 : len);
+	else if (g->o->out_itemize && !g->o->verbose)
+		say(SAY_INFO, "*deleting  ");        /* all that a peer of that age is used to */
 	else if (g->o->verbose || g->o->out_format)
 		say(SAY_INFO, "deleting %s%s", path, S_ISDIR(mode) ? "/" : "");
 	if (g->rx->x->log_item) {
@@ -207,17 +209,14 @@ int delete_item(struct gen *g, const char *dir, const char *leaf, mode_t mode, u
 	bool top = flags & DEL_MAKE_ROOM;
 	char path[PATH_LIMIT + 1];
 	const char *op = "rmdir";
-	int rc, kept = 0;
+	int rc;
 
 	if (S_ISDIR(mode) && (flags & DEL_RECURSE)) {
 		if (path_join(path, dir, leaf) < 0)
 			return -1;
 		make_writable(g, dir, leaf);
-		kept = remove_contents(g, path, flags & ~(unsigned)DEL_MAKE_ROOM);
-		if (kept > 0) {
-			say_not_empty(g, dir, leaf);
+		if (remove_contents(g, path, flags & ~(unsigned)DEL_MAKE_ROOM) > 0)
 			return 1;
-		}
 	}
 	if (!top && g->o->max_delete >= 0 && g->deletions >= g->o->max_delete) {
 		g->skipped_deletions++;
@@ -245,6 +244,7 @@ int delete_item(struct gen *g, const char *dir, const char *leaf, mode_t mode, u
 /* Empties a directory that is to go. > 0: something stays. */
 static int remove_contents(struct gen *g, const char *path, unsigned flags)
 {
+	char sub[PATH_LIMIT + 1];
 	struct scan s;
 	int kept = 0;
 
@@ -272,10 +272,17 @@ static int remove_contents(struct gen *g, const char *path, unsigned flags)
 			kept = 1;
 			continue;
 		}
-		if (delete_item(g, path, e->name, e->mode, flags) != 0)
+		/* A directory that could not be emptied is tried all the same: that counts at the limit. */
+		if (e->is_dir && path_join(sub, path, e->name) == 0) {
+			make_writable(g, path, e->name);
+			kept |= remove_contents(g, sub, flags);
+		}
+		if (delete_item(g, path, e->name, e->mode, flags & ~(unsigned)DEL_RECURSE) != 0)
 			kept = 1;
 	}
 	scan_free(&s);
+	if (kept)
+		say(SAY_INFO, "cannot delete non-empty directory: %s", path);
 	return kept;
 }
 

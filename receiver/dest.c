@@ -122,9 +122,28 @@ static int make_parents(struct rx *rx, const char *arg, const char *path, int64_
 	}
 	if (made < 0)
 		return fail_errno(err, RX_FILEIO, -made, "mkdir %s failed", PATH_TEXT(rx, dir));
-	if (made > 0 && announces(rx))
-		say(SAY_INFO, "created %d director%s for %s", made, made == 1 ? "y" : "ies", entries > 1 || slash ? arg : dir);
+	if (made > 0 && announces(rx)) {
+		size_t len = strlen(arg);
+
+		/* The part of the argument that was made. */
+		if (entries <= 1 && !slash)
+			while (len > 1 && arg[len - 1] != '/')
+				len--;
+		while (len > 1 && arg[len - 1] == '/')
+			len--;
+		say(SAY_INFO, "created %d director%s for %.*s", made, made == 1 ? "y" : "ies", (int)len, arg);
+	}
 	return 0;
+}
+
+static void say_created(const struct rx *rx, const char *arg)
+{
+	size_t len = strlen(arg);
+
+	while (len > 1 && arg[len - 1] == '/')
+		len--;
+	if (announces(rx))
+		say(SAY_INFO, "created directory %.*s", (int)len, arg);
 }
 
 /* The destination becomes a new directory. */
@@ -138,10 +157,10 @@ static int make_dest(struct rx *rx, const char *arg, const char *path, struct er
 
 	rx->dest_made = true;
 	memcpy(rx->dest_path, path, strlen(path) + 1);
-	if (announces(rx))
-		say(SAY_INFO, "created directory %s", arg);
-	if (rx->dry)
+	if (rx->dry) {
+		say_created(rx, arg);
 		return 0;
+	}
 	rc = open_at(rx, dir, 0, &parent);
 	if (rc == 0) {
 		sb = sb_new(parent, 4);
@@ -149,6 +168,7 @@ static int make_dest(struct rx *rx, const char *arg, const char *path, struct er
 	}
 	if (rc < 0)
 		return fail_errno(err, RX_FILEIO, -rc, "mkdir %s failed", PATH_TEXT(rx, path));
+	say_created(rx, arg);
 	rc = open_at(rx, path, 0, &rx->dest);
 	if (rc < 0)
 		return fail_errno(err, RX_FILESELECT, -rc, "change_dir#2 %s failed", PATH_TEXT(rx, path));
@@ -199,13 +219,15 @@ int dest_decide(struct rx *rx, int64_t entries, const struct fent *only, struct 
 		rc = open_at(rx, path, 0, &rx->dest);
 		if (rc == 0) {
 			memcpy(rx->dest_path, path, strlen(path) + 1);
-			rx->dest_made = true;
 			return 0;
 		}
 	}
 	if (rc == -ENOTDIR) {
-		if (stat_path(rx, path, &st) < 0 || slash)
+		if (stat_path(rx, path, &st) < 0 || slash) {
+			if (slash && strlen(path) < PATH_LIMIT)
+				strcat(path, "/");
 			return fail_errno(err, RX_FILESELECT, ENOTDIR, "ERROR: cannot stat destination %s", PATH_TEXT(rx, path));
+		}
 		if (entries > 1)
 			return fail(err, RX_FILESELECT,
 				    "ERROR: destination must be a directory when copying more than 1 file");

@@ -191,7 +191,7 @@ void dirs_touch_up(struct gen *g, uint32_t dir, bool last)
 	int rc;
 
 	if (!(d->flags & (GD_TIME | GD_MODE)) || !d->e || !(d->flags & GD_DONE) || (d->flags & (GD_SKIP | GD_MISSING)) ||
-	    g->rx->dry || (g->rx->single[0] && d->e->name[0] == '.' && !d->e->name[1]))
+	    g->rx->dry || ((d->e->flags & FENT_IMPLIED) && !g->o->implied_dirs) || (g->rx->single[0] && d->e->name[0] == '.' && !d->e->name[1]))
 		return;
 	name = g->rx->single[0] ? g->rx->single : dirs_path(d, path);
 	/* While lists beneath it are open it must stay passable. */

@@ -63,7 +63,7 @@ static void up_to_date(struct gen *g, struct gitem *it)
 {
 	struct target t = { g->h.dest, it->dir, it->leaf, -1 };
 
-	if (info_gte(g->o, INFO_NAME, 2) && !g->o->out_itemize)
+	if (info_gte(g->o, INFO_NAME, 2) && !g->rx->itemizing)
 		say(SAY_INFO, "%s is uptodate", ENAME(it->e));
 	gen_itemize(g, it, true, &it->st, 0, NULL);
 	attrs_apply(&g->h, &t, it->e, it->mode, &it->st, g->o->checksum ? ATTRS_EXACT : 0);

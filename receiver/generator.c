@@ -388,6 +388,9 @@ static void first_pass(struct gen *g)
 		gen_wait(g);
 	if (gen_bad(g))
 		return;
+	if (g->o->verbose >= 2)
+		say(SAY_INFO, g->o->whole_file ? "delta-transmission disabled for local transfer or --whole-file" :
+						 "delta-transmission enabled");
 	walk_prune(g, g->lists[g->first]);
 	if (g->delete_when == DELETE_BEFORE)
 		delete_all_dirs(g);

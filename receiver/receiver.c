@@ -420,9 +420,10 @@ int receiver_run(struct xfer *x)
 		rc = recv_init(&r, &rx);
 	if (rc == 0)
 		rc = first_lists(&r, &first, &second);
-	say_set_role("receiver");
-	if (rc == 0)
+	if (rc == 0) {
+		say_set_role("receiver");
 		rc = run(&r, first, second);
+	}
 	x->io_error |= atomic_load(&rx.io_error);
 	x->conn->on_msg = NULL;
 	recv_done(&r);

@@ -100,7 +100,7 @@ static int look(struct gen *g, struct gitem *it)
 
 	it->exists = false;
 	/* What we made ourselves a moment ago holds nothing that we did not put there. */
-	if (!g->h.dest || (flags & GD_MISSING) || ((flags & GD_NEW) && it->first_visit))
+	if (!g->h.dest || (flags & GD_MISSING) || ((flags & GD_NEW) && it->first_visit && strcmp(it->leaf, ".") != 0))
 		return -ENOENT;
 	rc = sb_lstat(g->h.dest, it->dir, it->leaf, &it->st);
 	if (rc == 0 && FENT_IS_DIR(it->e) && g->o->keep_dirlinks && S_ISLNK(it->st.st_mode)) {

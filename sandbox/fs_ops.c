@@ -214,6 +214,7 @@ struct pair {
 	struct sb *from, *to;
 	const char *dir, *leaf, *todir, *toleaf;
 	bool fresh;            /* the first place was opened just now */
+	bool again;            /* tried a second time: with both sides in one directory the first is never fresh alone */
 	int at, toat;
 };
 
@@ -236,7 +237,10 @@ static bool pair_stale(struct pair *p, int r)
 	bool again = sb_stale(p->to, p->todir, r, true);
 
 	p->from->fresh = p->fresh;
-	return sb_stale(p->from, p->dir, r, true) || again;
+	again |= sb_stale(p->from, p->dir, r, true);
+	again &= !p->again;
+	p->again = true;
+	return again;
 }
 
 int sb_link(struct sb *from, const char *dir, const char *leaf, struct sb *to, const char *todir, const char *toleaf)

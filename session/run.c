@@ -5,6 +5,7 @@
 #include "session/run.h"
 
 #include <errno.h>
+#include <sys/socket.h>
 
 #include "base/clock.h"
 #include "sandbox/fs.h"
@@ -148,8 +149,9 @@ static int end_failed(struct session *s)
 	s->conn.duplex = false;
 	if (!s->conn.timeout)
 		s->conn.timeout = DRAIN_MS / 1000;
-	if (conn_flush(&s->conn) == 0)
-		conn_drain(&s->conn, DRAIN_MS);
+	/* Older peers learn it from the end of the stream, not from a frame: waiting for them would wait for ever. */
+	if (conn_flush(&s->conn) == 0 && (s->p.version >= 31 || shutdown(s->conn.out_fd, SHUT_WR) == 0))
+		conn_drain(&s->conn, s->p.version >= 31 ? DRAIN_MS : 2000);
 	return code;
 }
 
