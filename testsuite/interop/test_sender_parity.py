@@ -8,6 +8,8 @@ import subprocess
 import pytest
 from harness import CLIENTS, IS_ROOT, KEDGE, LIMIT, difference, rsh, snapshot, write_file
 
+pytestmark = pytest.mark.slow
+
 SERVERS = {"3.5.0": CLIENTS["3.5.0"], "3.2.7": CLIENTS.get("3.2.7")}
 OLD = 1_400_000_000_000_000_000
 RECENT = 1_700_000_000_000_000_000
