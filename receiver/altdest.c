@@ -22,7 +22,7 @@ static bool same_content(struct gen *g, const struct gitem *it, int i, const str
 }
 
 /* The first directory with the highest level. */
-static void search(struct gen *g, const struct gitem *it, struct alt_hit *hit, const char *target)
+void alt_search(struct gen *g, const struct gitem *it, struct alt_hit *hit, const char *target)
 {
 	*hit = (struct alt_hit){ .dir = -1 };
 	for (int i = 0; i < g->o->alt_count && hit->level < 3; i++) {
@@ -87,15 +87,23 @@ static void exact_file(struct gen *g, struct gitem *it)
 	}
 }
 
+/* Nothing is made of it, so others of its hard-link group cannot be linked to it. */
+static void exact_match(struct gen *g, struct gitem *it, const struct alt_hit *hit)
+{
+	gen_itemize(g, it, true, &hit->st, GEN_MATCHED, NULL);
+	if (g->o->remove_source == 1)
+		rx_success(g->rx, it->ndx);
+	walk_skipped(g, it);
+}
+
 bool alt_file(struct gen *g, struct gitem *it, struct alt_hit *hit)
 {
-	search(g, it, hit, NULL);
+	alt_search(g, it, hit, NULL);
 	if (hit->dir < 0)
 		return false;
 	if (hit->level == 3 && g->o->alt_dest == ALT_COMPARE) {
 		exact_file(g, it);
-		gen_itemize(g, it, true, &hit->st, GEN_MATCHED, NULL);
-		walk_finished(g, it, false);
+		exact_match(g, it, hit);
 		return true;
 	}
 	if (hit->level == 3 && g->o->alt_dest == ALT_LINK) {
@@ -115,7 +123,7 @@ bool alt_file(struct gen *g, struct gitem *it, struct alt_hit *hit)
 		return false;
 	}
 	if (hit->level >= 2 && copy_alt(g, it, hit)) {
-		gen_itemize(g, it, true, &hit->st, ITEM_LOCAL_CHANGE | (hit->level == 3 ? GEN_MATCHED : 0), NULL);
+		gen_itemize(g, it, true, &hit->st, ITEM_LOCAL_CHANGE, NULL);
 		walk_finished(g, it, true);
 		return true;
 	}
@@ -124,12 +132,11 @@ bool alt_file(struct gen *g, struct gitem *it, struct alt_hit *hit)
 
 bool alt_other(struct gen *g, struct gitem *it, struct alt_hit *hit, const char *target)
 {
-	search(g, it, hit, target);
+	alt_search(g, it, hit, target);
 	if (hit->dir < 0 || hit->level < 3 || FENT_IS_DIR(it->e))
 		return false;
 	if (g->o->alt_dest == ALT_COMPARE) {
-		gen_itemize(g, it, true, &hit->st, GEN_MATCHED, NULL);
-		walk_finished(g, it, false);
+		exact_match(g, it, hit);
 		return true;
 	}
 	if (g->o->alt_dest == ALT_LINK && link_alt(g, it, hit)) {

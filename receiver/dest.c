@@ -93,6 +93,26 @@ static bool announces(const struct rx *rx)
 	return info_gte(rx->o, INFO_NAME, 1) || rx->itemizing;
 }
 
+int dest_open_file(struct rx *rx, const char *name)
+{
+	char path[PATH_LIMIT + 1], dir[PATH_LIMIT + 1];
+	_cleanup_anchor_ struct anchor *a = NULL;
+	_cleanup_sb_ struct sb *sb = NULL;
+	const char *leaf;
+	int rc = join_arg(rx->x->cwd, name, path);
+
+	if (rc < 0)
+		return rc;
+	if (rx->x->daemon_filter && filt_hides_path(rx->x->daemon_filter, path, false))
+		return -ENOENT;
+	leaf = split(path, dir);
+	rc = anchor_sub(&a, rx->x->root, dir, path_links(rx), path_links(rx), ANCHOR_DOTDOT);
+	if (rc < 0)
+		return rc;
+	sb = sb_new(a, 4);
+	return sb ? sb_open_read_follow(sb, "", leaf, 0, NULL) : -ENOMEM;
+}
+
 /* --mkpath: the parents, or all of it when the argument names a directory. */
 static int make_parents(struct rx *rx, const char *arg, const char *path, int64_t entries, bool slash, struct err *err)
 {
@@ -237,12 +257,37 @@ int dest_decide(struct rx *rx, int64_t entries, const struct fent *only, struct 
 	}
 	if (rc == -ELOOP)
 		return fail_errno(err, RX_FILESELECT, ELOOP, "change_dir#1 %s failed", PATH_TEXT(rx, path));
-	if (rc != -ENOENT)
+	if (rc != -ENOENT) {
+		if (slash && strlen(path) < PATH_LIMIT)
+			strcat(path, "/");
 		return fail_errno(err, RX_FILESELECT, -rc, "ERROR: cannot stat destination %s", PATH_TEXT(rx, path));
+	}
 	return entries > 1 || slash ? make_dest(rx, arg, path, err) : use_parent(rx, path, err);
 }
 
 /* ---- directories named by options ---- */
+
+/* Resolves ".." in the text; it cannot climb above the root. */
+static void collapse(char *path)
+{
+	char *out = path, *in = path;
+
+	while (*in) {
+		size_t len = strcspn(in, "/");
+
+		if (len == 2 && in[0] == '.' && in[1] == '.') {
+			while (out > path && *--out != '/')
+				;
+		} else if (len) {
+			if (out > path)
+				*out++ = '/';
+			memmove(out, in, len);
+			out += len;
+		}
+		in += len + (in[len] == '/');
+	}
+	*out = 0;
+}
 
 /* Absolute ones start at the root, others at the destination. */
 static int open_side(struct rx *rx, const char *name, enum links tree, unsigned flags, struct anchor **out)
@@ -250,6 +295,9 @@ static int open_side(struct rx *rx, const char *name, enum links tree, unsigned 
 	char path[PATH_LIMIT + 1];
 	int rc = join_arg(rx->dest_path, name, path);
 
+	/* A dry run has no destination to step up from. */
+	if (rc == 0 && !rx->dest)
+		collapse(path);
 	if (rc == 0)
 		rc = anchor_sub(out, rx->x->root, path, path_links(rx), tree, flags | ANCHOR_DOTDOT);
 	return rc;
@@ -313,7 +361,12 @@ static int open_partial(struct rx *rx, struct err *err)
 
 int dest_open_sides(struct rx *rx, struct err *err)
 {
-	if (rx->o->list_only || !rx->dest)
+	if (rx->o->list_only)
+		return 0;
+	for (int i = 0; i < rx->o->alt_count; i++)
+		if (open_alt(rx, i, err) < 0)
+			return -1;
+	if (!rx->dest)
 		return 0;
 	if (rx->o->backup && rx->o->backup_dir) {
 		struct anchor *a = NULL;
@@ -325,12 +378,7 @@ int dest_open_sides(struct rx *rx, struct err *err)
 	}
 	if (rx->o->temp_dir && open_temp(rx, err) < 0)
 		return -1;
-	if (rx->o->partial_dir && open_partial(rx, err) < 0)
-		return -1;
-	for (int i = 0; i < rx->o->alt_count; i++)
-		if (open_alt(rx, i, err) < 0)
-			return -1;
-	return 0;
+	return rx->o->partial_dir ? open_partial(rx, err) : 0;
 }
 
 int dest_backup_anchor(struct rx *rx, struct anchor **out)

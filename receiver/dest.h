@@ -15,6 +15,9 @@ int dest_decide(struct rx *rx, int64_t entries, const struct fent *only, struct 
 int dest_open_sides(struct rx *rx, struct err *err) NODISCARD;
 void dest_close(struct rx *rx);
 
+/* Opens a file that an option names (--files-from), as the working directory sees it: the fd or a negative errno. */
+int dest_open_file(struct rx *rx, const char *name);
+
 /* --backup-dir, created with its parents when missing. Thread-safe; the anchor belongs to rx. Negative errno. */
 int dest_backup_anchor(struct rx *rx, struct anchor **out);
 

@@ -244,6 +244,7 @@ struct alt_hit {
 	int level;                     /* 1 exists, 2 same content, 3 same attributes */
 	struct stat st;
 };
+void alt_search(struct gen *g, const struct gitem *it, struct alt_hit *hit, const char *target);
 /* Regular file. True: done. False: hit->level 1 may serve as a basis. */
 bool alt_file(struct gen *g, struct gitem *it, struct alt_hit *hit);
 /* Others. True: done (nothing to create). */

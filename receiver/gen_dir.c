@@ -97,7 +97,8 @@ int gen_dir(struct gen *g, struct gitem *it)
 		struct alt_hit hit;
 
 		if (!alt_other(g, it, &hit, NULL))
-			gen_itemize(g, it, hit.dir >= 0, &hit.st, ITEM_LOCAL_CHANGE, NULL);
+			gen_itemize(g, it, hit.dir >= 0, &hit.st, ITEM_LOCAL_CHANGE | (hit.level == 3 ? GEN_MATCHED : 0),
+				    NULL);
 	} else {
 		gen_itemize(g, it, !fresh, &it->st, fresh ? ITEM_LOCAL_CHANGE : 0, NULL);
 	}

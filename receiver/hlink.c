@@ -156,6 +156,16 @@ static void link_to_leader(struct gen *g, struct gitem *it, const struct hgroup 
 	struct stat old = it->st;
 	int rc = 0;
 
+	if (!it->exists && g->o->alt_dest && (g->o->alt_dest != ALT_COPY || FENT_IS_REG(it->e))) {
+		char buf[PATH_LIMIT + 1];
+		struct alt_hit hit;
+
+		/* It is told apart from what the alternate place has of it. */
+		alt_search(g, it, &hit, FENT_IS_LNK(it->e) ? gen_target(g, it->e, buf) : NULL);
+		same = hit.dir >= 0;
+		old = hit.st;
+	}
+
 	if (it->exists && h->ino && it->st.st_dev == h->dev && it->st.st_ino == h->ino) {
 		gen_itemize(g, it, true, &it->st, ITEM_LOCAL_CHANGE, "");
 		if (g->o->remove_source == 1)

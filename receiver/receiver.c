@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "delta/checksum.h"
 #include "receiver/dest.h"
+#include "receiver/forward.h"
 #include "transfer/chmod.h"
 
 int recv_event(struct recv *r, enum ev_kind kind, int32_t ndx, struct flist *fl)
@@ -359,10 +360,13 @@ static void recv_done(struct recv *r)
 static int first_lists(struct recv *r, struct flist **first, struct flist **second)
 {
 	const struct fent *only = NULL;
+	struct forward fw;
 
 	*second = NULL;
+	if (forward_start(&fw, r->rx, r->in->err) < 0)
+		return -1;
 	*first = read_list(r, -1);
-	if (!*first)
+	if (forward_join(&fw, !*first, r->in->err) < 0 || !*first)
 		return -1;
 	if (r->rx->inc && r->entries == 1) {
 		int32_t ndx = rd_ndx(r->in, &r->ndx, r->p->version);

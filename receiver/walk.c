@@ -120,7 +120,13 @@ bool walk_look(struct gen *g, struct gitem *it)
 {
 	int rc;
 
-	if (!walk_enter(g, it->e) || hidden_by_daemon(g, it)) {
+	if (!walk_enter(g, it->e)) {
+		if (FENT_IS_DIR(it->e) && !gen_bad(g))
+			dirs_add(g, it->e, GD_SKIP);
+		walk_skipped(g, it);
+		return false;
+	}
+	if (hidden_by_daemon(g, it)) {
 		walk_skipped(g, it);
 		return false;
 	}
