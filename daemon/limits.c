@@ -42,6 +42,8 @@ struct limits *limits_new(void)
 
 void limits_free(struct limits *l)
 {
+	if (l)
+		munmap(l->rows, LIMIT_ROWS * sizeof *l->rows);
 	free(l);
 }
 

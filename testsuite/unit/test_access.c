@@ -256,6 +256,7 @@ static void limits(void **state)
 	s.rate = 0;
 	assert_int_equal(limits_admit(l, &s, &a, now + 700, &row[0]), LIMIT_PENALTY);
 	assert_int_equal(limits_admit(l, &s, &a, now + 1700, &row[0]), LIMIT_OK);
+	limits_free(l);
 }
 
 int main(void)
