@@ -7,7 +7,7 @@
 #include <stdio.h>
 
 #include "base/text.h"
-#include "filter/wildmatch.h"
+#include "session/glob.h"
 
 #define WORD_MAX 5119
 #define WORDS_MAX 15998
@@ -176,131 +176,47 @@ int args_module(struct words *out, const char *arg, const char *module, bool sec
 	return rc == 0 ? words_add(out, p, strlen(p)) : rc;
 }
 
-struct glob {
-	struct words *out;
-	struct sb *sb;
-	const char *cwd;
-	const struct filter_list *hidden;
-	bool absolute;
-	int found, depth;
-};
+/* ---- the tree as glob.h wants to see it ---- */
 
-/* The anchor-relative form of a path that is relative to the cwd or, absolute, to the anchor. */
-static int under(const struct glob *g, const char *path, char *full)
+static int list_dir(void *ctx, const char *dir, int (*each)(void *arg, const char *name), void *arg)
 {
-	const char *base = g->absolute ? "" : g->cwd;
-	size_t n = strlen(base), len = strlen(path);
-
-	if (n + len + 2 > PATH_LIMIT)
-		return -1;
-	memcpy(full, base, n);
-	if (n && len)
-		full[n++] = '/';
-	memcpy(full + n, path, len + 1);
-	n = path_clean(full);
-	if (n == 1 && full[0] == '.')
-		full[0] = '\0';
-	return 0;
-}
-
-static bool is_dir(struct glob *g, const char *full)
-{
-	struct stat st;
-	char dir[PATH_LIMIT + 1];
-	const char *slash = strrchr(full, '/');
-
-	if (!*full)
-		return true;
-	snprintf(dir, sizeof dir, "%.*s", slash ? (int)(slash - full) : 0, full);
-	return sb_stat_follow(g->sb, dir, path_leaf(full), &st) == 0 && S_ISDIR(st.st_mode);
-}
-
-static int emit(struct glob *g, const char *done)
-{
-	char word[PATH_LIMIT + 2];
-
-	snprintf(word, sizeof word, "%s%s", g->absolute ? "/" : "", done);
-	g->found++;
-	return words_add(g->out, word, strlen(word));
-}
-
-static int expand(struct glob *g, const char *done, const char *rest);
-
-static int expand_into(struct glob *g, const char *done, const char *name, size_t len, const char *rest)
-{
-	char path[PATH_LIMIT + 1], full[PATH_LIMIT + 1];
-	int n = snprintf(path, sizeof path, "%s%s%.*s", done, *done && done[strlen(done) - 1] != '/' ? "/" : "", (int)len, name);
-
-	if (n < 0 || (size_t)n >= sizeof path || under(g, path, full) < 0)
-		return 0;
-	if (*rest) {
-		if (!is_dir(g, full) || (g->hidden && filt_hides_path(g->hidden, full, true)))
-			return 0;
-		return expand(g, path, rest);
-	}
-	return emit(g, path);
-}
-
-/* done: what is expanded so far; rest: begins with the next component, or is a tail of slashes. */
-static int expand(struct glob *g, const char *done, const char *rest)
-{
-	size_t len = strcspn(rest, "/");
-	char pat[PATH_LIMIT + 1], full[PATH_LIMIT + 1];
-	const char *tail = rest + len + strspn(rest + len, "/");
 	struct sb_dirent ent;
 	struct sb_dir *d;
 	int rc = 0;
 
-	if (!*rest || ++g->depth > 1024)
-		return emit(g, done);
-	if (!*tail && rest[len]) {
-		/* A trailing slash stays with what it follows. */
-		len = strlen(rest);
-		tail = rest + len;
-	}
-	snprintf(pat, sizeof pat, "%.*s", (int)len, rest);
-	if (!wild_has(pat)) {
-		rc = expand_into(g, done, pat, len, tail);
-		g->depth--;
-		return rc;
-	}
-	if (len && pat[len - 1] == '/')
-		pat[--len] = '\0';
-	if (under(g, done, full) < 0 || sb_opendir(g->sb, full, ".", 0, &d, NULL) < 0) {
-		g->depth--;
+	if (sb_opendir(ctx, dir, ".", 0, &d, NULL) < 0)
 		return 0;
-	}
-	while (rc == 0 && sb_readdir(d, &ent) == 1) {
-		char child[PATH_LIMIT + SB_NAME_MAX + 2];
-
-		if (!wild_match(pat, ent.name))
-			continue;
-		snprintf(child, sizeof child, "%s%s%s", full, *full ? "/" : "", ent.name);
-		if (g->hidden && (filt_hides_path(g->hidden, child, false) || filt_hides_path(g->hidden, child, true)))
-			continue;
-		if (!*tail && rest[strcspn(rest, "/")]) {
-			char slashed[SB_NAME_MAX + 2];
-
-			snprintf(slashed, sizeof slashed, "%s/", ent.name);
-			rc = is_dir(g, child) ? expand_into(g, done, slashed, ent.len + 1, "") : 0;
-		} else {
-			rc = expand_into(g, done, ent.name, ent.len, tail);
-		}
-	}
+	while (rc == 0 && sb_readdir(d, &ent) == 1)
+		rc = each(arg, ent.name);
 	sb_closedir(d);
-	g->depth--;
 	return rc;
+}
+
+static bool is_dir(void *ctx, const char *path)
+{
+	char dir[PATH_LIMIT + 1];
+	const char *leaf = path_leaf(path);
+	size_t n = leaf > path ? (size_t)(leaf - path) - 1 : 0;
+	struct stat st;
+
+	if (n > PATH_LIMIT)
+		return false;
+	memcpy(dir, path, n);
+	dir[n] = '\0';
+	return sb_stat_follow(ctx, dir, leaf, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+static int add_found(void *arg, const char *path)
+{
+	return words_add(arg, path, strlen(path));
 }
 
 int args_glob(struct words *out, const char *word, struct sb *sb, const char *cwd, const struct filter_list *hidden)
 {
-	struct glob g = { .out = out, .sb = sb, .cwd = cwd, .hidden = hidden, .absolute = *word == '/' };
+	const struct glob_tree tree = { sb, list_dir, is_dir };
+	int n = glob_expand(&tree, word, cwd, hidden, add_found, out);
 
-	if (wild_has(word) && strlen(word) <= PATH_LIMIT) {
-		if (expand(&g, "", word + strspn(word, "/")) < 0)
-			return -1;
-		if (g.found)
-			return 0;
-	}
-	return words_add(out, word, strlen(word));
+	if (n < 0)
+		return -1;
+	return n > 0 ? 0 : words_add(out, word, strlen(word));
 }

@@ -48,8 +48,8 @@ static int read_args(struct session *s, const struct session_start *st, struct r
 	if (s->o.am_sender && !rq->p.server)
 		return rd_fail(r, RX_USAGE, "--sender without --server");
 	request_text(rq);
-	if (!rq->p.exit_code)
-		options_finish(&rq->p);
+	if (!rq->p.exit_code && options_finish(&rq->p) == 0)
+		options_confine_paths(&rq->p, st->policy.filter, st->policy.sanitize);
 	return 0;
 }
 
@@ -158,7 +158,7 @@ static int run(struct session *s, const struct session_start *st, struct request
 		return -1;
 	c->deadline = 0;
 	if (broken)
-		return rd_fail(&c->in, rq->p.exit_code, "rsync: %s", rq->p.error);
+		return rd_fail(&c->in, rq->p.exit_code, "%s%s", options_prefix(&rq->p), rq->p.error);
 	c->timeout = s->o.timeout;
 	c->bwlimit = s->o.bwlimit * 1024u;
 	if (c->timeout && s->p.version >= 31)

@@ -3,10 +3,21 @@ libsession_a_SOURCES = \
 	session/session.h \
 	session/args.c session/args.h \
 	session/daemon_run.c \
+	session/glob.c session/glob.h \
 	session/ids.c session/ids.h \
-	session/options.c session/options.h \
+	session/options.c session/options.h session/optpriv.h \
+	session/opttable.c session/optcheck.c session/stoptime.c \
 	session/optvals.c session/optvals.h \
 	session/route.c session/route.h \
 	session/run.c session/run.h \
 	session/server.c \
 	session/setup.c session/setup.h
+
+UNIT_TESTS += testsuite/unit/test_options
+testsuite_unit_test_options_SOURCES = testsuite/unit/test_options.c testsuite/unit/option_vectors.inc
+testsuite_unit_test_options_LDADD = $(UNIT_LDADD)
+
+FUZZ_TARGETS += testsuite/fuzz/fuzz_options
+testsuite_fuzz_fuzz_options_SOURCES = testsuite/fuzz/fuzz_options.c
+testsuite_fuzz_fuzz_options_LDADD = $(KEDGE_LIBS) $(EXT_LIBS)
+testsuite_fuzz_fuzz_options_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer

@@ -22,11 +22,12 @@ struct options {
 	int npaths;
 	size_t paths_cap;
 	int exit_code;                 /* of the first mistake; 0 = none */
-	char error[512];               /* its text, without "rsync: " */
+	char error[512];               /* its text, to be shown behind options_prefix() */
+	bool bare_error;               /* stock shows this one without "rsync: " */
 	uint8_t *refused;              /* per table row */
 	int delete_whens;              /* different --delete-WHEN options met */
-	bool no_recurse_given, recurse_given;
-	bool relative_given;           /* -R or --no-R: files-from changes nothing */
+	bool recurse_given, not_relative, backup_dir_given, old_args, write_batch, read_batch, partial_refusable, progress;
+	bool chown_user, chown_group;  /* the map came from --chown */
 	/* kept for the filter room: --filter, --exclude … in order */
 	struct option_rule { int kind; const char *text; } *rules;
 	size_t nrules, rules_cap;
@@ -43,12 +44,22 @@ void options_free(struct options *p);
    A name that matches nothing is logged. */
 void options_refuse(struct options *p, const char *list, bool have_charset);
 
+/* What goes in front of the error text. */
+static inline const char *options_prefix(const struct options *p) { return p->bare_error ? "" : "rsync: "; }
+
 /* Parses words (argv[0] not among them). Daemon words of the first batch are unescaped here. May be called
    again for the second batch of -s. 0, or -1 with exit_code and error. */
 int options_parse(struct options *p, const char *const *words, int count, bool first_batch);
 
 /* Checks over the whole set (05 §8 end), consequences (06 §3.9), derived values. As options_parse. */
 int options_finish(struct options *p);
+
+/*
+ * Daemon: makes the paths in option values mean places inside the module (06 §12.3, when sanitize is set) and
+ * refuses those that the module's rules hide (04 §12.4). After options_finish. As options_parse.
+ */
+struct filter_list;
+int options_confine_paths(struct options *p, const struct filter_list *hidden, bool sanitize);
 
 /* Checks that need the negotiated version (01 §7.1): 0, or -1 with RX_PROTOCOL. */
 int options_check_version(struct options *p, int version);

@@ -30,8 +30,8 @@ int64_t options_size(const char *text, char def_unit, int64_t min, int64_t max)
 	double v = 0, scale = 1, unit;
 	int64_t n, add = 0;
 
-	if (*s == '-')
-		return -1;
+	if (*s == '+' || *s == '-')
+		return *s == '-' && isdigit((unsigned char)s[1]) ? -2 : -1;
 	while (isdigit((unsigned char)*s))
 		v = v * 10 + (*s++ - '0');
 	if (*s == '.') {
@@ -70,7 +70,7 @@ int64_t options_size(const char *text, char def_unit, int64_t min, int64_t max)
 	return n;
 }
 
-static const char *map_all_to(struct arena *a, const char *to, size_t len)
+const char *optval_map_all(struct arena *a, const char *to, size_t len)
 {
 	char *s = arena_alloc(a, len + 3, 1);
 
@@ -80,24 +80,6 @@ static const char *map_all_to(struct arena *a, const char *to, size_t len)
 		s[len + 2] = '\0';
 	}
 	return s;
-}
-
-int optval_chown(const char *arg, struct arena *a, const char **usermap, const char **groupmap, bool *owner, bool *group)
-{
-	const char *colon = strchr(arg, ':');
-	size_t len = colon ? (size_t)(colon - arg) : strlen(arg);
-
-	if ((len && *usermap) || (colon && colon[1] && *groupmap))
-		return -1;
-	if (len) {
-		*usermap = map_all_to(a, arg, len);
-		*owner = true;
-	}
-	if (colon && colon[1]) {
-		*groupmap = map_all_to(a, colon + 1, strlen(colon + 1));
-		*group = true;
-	}
-	return 0;
 }
 
 static const char *const info_names[INFO_WORDS] = {

@@ -53,7 +53,7 @@ static int exchange_versions(struct session *s)
 
 static int usage(const struct options *p)
 {
-	fprintf(stderr, "rsync: %s\n", p->error);
+	fprintf(stderr, "%s%s\n", options_prefix(p), p->error);
 	fprintf(stderr, "rsync error: %s (code %d) at server [server=%s]\n", exit_text(p->exit_code), p->exit_code, PACKAGE_VERSION);
 	return p->exit_code;
 }
@@ -64,7 +64,7 @@ static int secluded_batch(struct session *s, struct options *p, struct words *w)
 	if (args_read(w, &s->conn.in, true) < 0)
 		return -1;
 	if (options_parse(p, w->v + 1, MAX(w->n - 1, 0), false) < 0)
-		return rd_fail(&s->conn.in, p->exit_code, "rsync: %s", p->error);
+		return rd_fail(&s->conn.in, p->exit_code, "%s%s", options_prefix(p), p->error);
 	return 0;
 }
 
@@ -92,14 +92,14 @@ static int run(struct session *s, struct options *p, struct words *batch, struct
 	if (p->secluded && secluded_batch(s, p, batch) < 0)
 		return -1;
 	if (options_finish(p) < 0)
-		return rd_fail(&s->conn.in, p->exit_code, "rsync: %s", p->error);
+		return rd_fail(&s->conn.in, p->exit_code, "%s%s", options_prefix(p), p->error);
 	s->route.only_stderr = s->o.msgs_to_stderr;
 	s->route.quiet = s->o.quiet;
 	if (exchange_versions(s) < 0)
 		return -1;
 	s->route.proto = s->p.version;
 	if (options_check_version(p, s->p.version) < 0)
-		return rd_fail(&s->conn.in, p->exit_code, "%s", p->error);
+		return rd_fail(&s->conn.in, p->exit_code, "%s%s", options_prefix(p), p->error);
 	rc = anchor_open(&s->x.root, "/", TRUST_ALL, LINKS_FREE, 0);
 	if (rc < 0)
 		return rd_fail(&s->conn.in, RX_FILEIO, "cannot open the root directory: %s", strerror(-rc));
