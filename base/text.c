@@ -49,6 +49,37 @@ size_t path_clean(char *p)
 	return (size_t)(out - p);
 }
 
+size_t path_collapse(char *p, bool keep_dots)
+{
+	char *in = p, *out = p;
+
+	while (*in) {
+		size_t len;
+
+		if (*in == '/') {
+			in++;
+			continue;
+		}
+		len = strcspn(in, "/");
+		if (len == 2 && in[0] == '.' && in[1] == '.') {
+			if (out > p)
+				out--;
+			while (out > p && out[-1] != '/')
+				out--;
+		} else if (len != 1 || in[0] != '.' || keep_dots) {
+			memmove(out, in, len);
+			out += len;
+			if (in[len] == '/')
+				*out++ = '/';
+		}
+		in += len;
+		if (*in == '/')
+			in++;
+	}
+	*out = '\0';
+	return (size_t)(out - p);
+}
+
 bool path_has_dotdot(const char *p)
 {
 	while (*p) {

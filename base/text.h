@@ -14,6 +14,10 @@ void text_escape(struct buf *out, const char *s, size_t len);
    one leading slash kept; ".." is left alone. An empty result becomes ".". Returns the length. */
 size_t path_clean(char *p);
 
+/* Resolves a relative path in place by its text: slashes that repeat or lead go, ".." takes the component before it and
+   cannot climb, "." goes unless keep_dots; a trailing slash stays. Returns the length, which may be 0. */
+size_t path_collapse(char *p, bool keep_dots);
+
 /* True if any component of p is "..". */
 bool path_has_dotdot(const char *p);
 

@@ -15,7 +15,6 @@ testsuite_unit_test_flist_replay_SOURCES = testsuite/unit/test_flist_replay.c \
 	testsuite/unit/flist_util.c testsuite/unit/flist_util.h testsuite/unit/unit.h
 testsuite_unit_test_flist_replay_CPPFLAGS = $(AM_CPPFLAGS) -DDATA_DIR=\"$(abs_top_srcdir)/testsuite/unit/data\"
 testsuite_unit_test_flist_replay_LDADD = $(UNIT_LDADD)
-EXTRA_DIST += testsuite/unit/data/flist-sessions.txt
 
 UNIT_TESTS += testsuite/unit/test_flist
 testsuite_unit_test_flist_SOURCES = testsuite/unit/test_flist.c testsuite/unit/flist_util.c testsuite/unit/flist_util.h

@@ -80,38 +80,9 @@ int arg_parse_relative(const char *arg, struct arg_name *p)
 
 void arg_clean_listed(char *name, bool keep_dots)
 {
-	char *in = name, *o = name;
+	size_t skip = strspn(name, "/");
 
-	while (*in) {
-		size_t len;
-
-		if (*in == '/') {
-			in++;
-			continue;
-		}
-		len = strcspn(in, "/");
-		if (len == 1 && in[0] == '.' && !keep_dots) {
-			in += 1 + (in[1] == '/');
-			continue;
-		}
-		if (len == 2 && in[0] == '.' && in[1] == '.') {
-			in += 2 + (in[2] == '/');
-			if (o > name) {
-				o--;
-				while (o > name && o[-1] != '/')
-					o--;
-			}
-			continue;
-		}
-		memmove(o, in, len);
-		o += len;
-		in += len;
-		if (*in == '/') {
-			*o++ = '/';
-			in++;
-		}
-	}
-	if (o == name)
-		*o++ = '.';
-	*o = '\0';
+	memmove(name, name + skip, strlen(name + skip) + 1);
+	if (!path_collapse(name, keep_dots))
+		strcpy(name, ".");
 }

@@ -123,36 +123,9 @@ void args_sanitize(const char *p, int depth, bool keep_dots, char *out)
 void args_collapse(char *p)
 {
 	bool abs = *p == '/';
-	char *in = p + abs, *start = p + abs, *o = start;
 
-	while (*in) {
-		size_t len;
-
-		if (*in == '/') {
-			in++;
-			continue;
-		}
-		len = strcspn(in, "/");
-		if (len == 2 && in[0] == '.' && in[1] == '.') {
-			in += in[2] ? 3 : 2;
-			if (o > start) {
-				o--;
-				while (o > start && o[-1] != '/')
-					o--;
-			}
-			continue;
-		}
-		memmove(o, in, len);
-		o += len;
-		in += len;
-		if (*in == '/') {
-			*o++ = '/';
-			in++;
-		}
-	}
-	if (o == p)
-		*o++ = '.';
-	*o = '\0';
+	if (!path_collapse(p + abs, true) && !abs)
+		strcpy(p, ".");
 }
 
 int args_module(struct words *out, const char *arg, const char *module, bool secluded)

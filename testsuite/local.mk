@@ -6,7 +6,7 @@ EXTRA_DIST += testsuite/door.sh
 
 FUZZ_FLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 FUZZ_LIBS = $(KEDGE_LIBS) $(EXT_LIBS)
-FUZZ_TARGETS += testsuite/fuzz/fuzz_handshake testsuite/fuzz/fuzz_conf testsuite/fuzz/fuzz_args testsuite/fuzz/fuzz_conn \
+FUZZ_TARGETS += testsuite/fuzz/fuzz_handshake testsuite/fuzz/fuzz_conf testsuite/fuzz/fuzz_conn \
 	testsuite/fuzz/fuzz_flist testsuite/fuzz/fuzz_item
 testsuite_fuzz_fuzz_handshake_SOURCES = testsuite/fuzz/fuzz_handshake.c
 testsuite_fuzz_fuzz_handshake_LDADD = $(FUZZ_LIBS)
@@ -14,9 +14,6 @@ testsuite_fuzz_fuzz_handshake_LDFLAGS = $(FUZZ_FLAGS)
 testsuite_fuzz_fuzz_conf_SOURCES = testsuite/fuzz/fuzz_conf.c
 testsuite_fuzz_fuzz_conf_LDADD = $(FUZZ_LIBS)
 testsuite_fuzz_fuzz_conf_LDFLAGS = $(FUZZ_FLAGS)
-testsuite_fuzz_fuzz_args_SOURCES = testsuite/fuzz/fuzz_args.c
-testsuite_fuzz_fuzz_args_LDADD = $(FUZZ_LIBS)
-testsuite_fuzz_fuzz_args_LDFLAGS = $(FUZZ_FLAGS)
 testsuite_fuzz_fuzz_conn_SOURCES = testsuite/fuzz/fuzz_conn.c
 testsuite_fuzz_fuzz_conn_LDADD = $(FUZZ_LIBS)
 testsuite_fuzz_fuzz_conn_LDFLAGS = $(FUZZ_FLAGS)

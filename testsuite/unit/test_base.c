@@ -82,6 +82,23 @@ static void path_cleaning(void **state)
 	assert_false(path_has_dotdot("a/...b/..c"));
 }
 
+static void path_collapsing(void **state)
+{
+	static const struct { const char *in; bool keep; const char *out; } rows[] = {
+		{ "", true, "" }, { "..", true, "" }, { "../../a", true, "a" }, { "a/..", true, "" }, { "a/../b", true, "b" },
+		{ "d//./e/", true, "d/./e/" }, { "d//./e/", false, "d/e/" }, { "d/e/../../f", true, "f" }, { "/abs//x/", true, "abs/x/" },
+		{ ".", false, "" }, { ".", true, "." }, { "a/b/..", true, "a/" }, { "d/../../../etc/hostname", true, "etc/hostname" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		char p[64];
+		strcpy(p, rows[i].in);
+		assert_int_equal(path_collapse(p, rows[i].keep), strlen(rows[i].out));
+		assert_string_equal(p, rows[i].out);
+	}
+}
+
 static void escaping(void **state)
 {
 	_cleanup_buf_ struct buf b = BUF_INIT(NULL);
@@ -119,7 +136,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(budget_limits_total_and_single), cmocka_unit_test(grow_keeps_contents),
-		cmocka_unit_test(arena_aligns_and_credits), cmocka_unit_test(path_cleaning),
+		cmocka_unit_test(arena_aligns_and_credits), cmocka_unit_test(path_cleaning), cmocka_unit_test(path_collapsing),
 		cmocka_unit_test(escaping), cmocka_unit_test(base64), cmocka_unit_test(first_error_wins),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

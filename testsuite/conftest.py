@@ -1,13 +1,6 @@
 import os
-import sys
 
 import pytest
-
-sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-
-
-def pytest_configure(config):
-    config.addinivalue_line("markers", "slow: left out of the quick and the sanitizer runs")
 
 
 @pytest.fixture
