@@ -23,6 +23,7 @@ const struct conf_def conf_defs[CP_COUNT] = {
 	[CP_MAX_PER_HOST] = { "max per host", CT_INT, CI_YES, 64, "" },
 	[CP_CONNECT_RATE] = { "connect rate per host", CT_INT, CI_YES, 20, "" },
 	[CP_HOST_PENALTIES] = { "host penalties", CT_BOOL, CI_YES, 1, "" },
+	[CP_GATE_USER] = { "gate user", CT_STRING, CI_YES, 0, "nobody" },
 
 	[CP_PATH] = { "path", CT_PATH, CI_YES, 0, "" },
 	[CP_COMMENT] = { "comment", CT_STRING, CI_YES, 0, "" },

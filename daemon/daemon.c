@@ -11,6 +11,7 @@
 #include "daemon/auth.h"
 #include "daemon/daemon.h"
 #include "daemon/handshake.h"
+#include "daemon/ident.h"
 #include "daemon/log.h"
 #include "daemon/resolve.h"
 #include "delta/checksum.h"
@@ -100,6 +101,26 @@ int daemon_load(struct daemon *d, conf_report *report, void *ctx)
 	return 0;
 }
 
+/* The user of the processes that read from peers before the log-in. */
+static int resolve_gate_user(struct daemon *d, struct err *e)
+{
+	_cleanup_buf_ struct buf name = BUF_INIT(NULL);
+	const char *user = daemon_string(&d->conf->global[CP_GATE_USER], &name);
+	const struct passwd *pw;
+	uid_t uid;
+
+	if (!d->root)
+		return 0;
+	if (!*user || !ident_user(user, &uid))
+		return fail(e, RX_USAGE, "\"gate user\" names nobody that exists: %s", user);
+	if (!uid)
+		return fail(e, RX_USAGE, "\"gate user\" must not be the super-user");
+	pw = getpwuid(uid);
+	d->gate_uid = uid;
+	d->gate_gid = pw && pw->pw_gid ? pw->pw_gid : (gid_t)uid;
+	return 0;
+}
+
 static void report_to_log(void *ctx, const char *text)
 {
 	(void)ctx;
@@ -146,7 +167,7 @@ void daemon_reload(struct daemon *d)
 		log_printf("Failed to parse config file: %s; the one read before stays in force", d->config_path);
 		return;
 	}
-	if (prepare_roles(d, &e) < 0)
+	if (prepare_roles(d, &e) < 0 || resolve_gate_user(d, &e) < 0)
 		log_printf("%s", e.text);
 	daemon_open_log(d);
 }
@@ -195,7 +216,7 @@ int daemon_prepare(struct daemon *d, struct err *e)
 	(void)getpwnam("nobody");
 	(void)getgrnam("nogroup");
 	resolve_warm_up(d->conf->any_reverse);
-	if (prepare_roles(d, e) < 0)
+	if (prepare_roles(d, e) < 0 || resolve_gate_user(d, e) < 0)
 		return -1;
 	p.root_fd = confine_empty_root();
 	confine_foresee(CONFINE_WORKER_SEND, &p, &rep);

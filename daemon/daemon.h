@@ -45,6 +45,8 @@ struct daemon {
 	char cwd[PATH_LIMIT + 1];       /* relative module paths start here */
 	bool root;                      /* effective uid 0 */
 	bool can_chroot;
+	uid_t gate_uid;                 /* `gate user`, never 0 in a daemon that runs as root */
+	gid_t gate_gid;
 	unsigned roles;                 /* prepared with confine_prepare() */
 };
 

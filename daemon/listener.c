@@ -20,6 +20,7 @@
 #include "daemon/daemon.h"
 #include "daemon/limits.h"
 #include "daemon/log.h"
+#include "daemon/notify.h"
 #include "daemon/sockopts.h"
 #include "sandbox/opfile.h"
 #include "sandbox/spawn.h"
@@ -220,6 +221,7 @@ static int open_signals(void)
 
 static void end(struct listener *l, int code)
 {
+	notify_stopping();
 	l->stop = true;
 	l->exit_code = code;
 	if (code)
@@ -239,7 +241,9 @@ static void on_signals(struct listener *l)
 			break;
 		case SIGHUP:
 			/* Every connection gets the current file anyway: this only tells mistakes and reopens the log. */
+			notify_reloading();
 			daemon_reload(l->d);
+			notify_ready((unsigned)l->d->conf->nmodules);
 			break;
 		case SIGTERM:
 			end(l, RX_OK);
@@ -315,20 +319,21 @@ int listener_run(struct daemon *d)
 {
 	struct listener l = { .d = d, .pid_fd = -1 };
 	struct err e = { 0 };
-	bool detach = !d->opt.no_detach;
+	bool detach = !d->opt.no_detach && !activation_given();
 
 	if (detach && proc_detach(&e) < 0) {
 		say(SAY_ERROR, "%s", e.text);
 		return e.code;
 	}
 	log_to_stderr(!detach);
+	notify_init();
 	if (claim_pid_file(&l) < 0)
 		return RX_FILEIO;
 	l.exit_code = start(&l);
 	if (l.exit_code == RX_OK)
-		activation_ready();
+		notify_ready((unsigned)d->conf->nmodules);
 	while (l.exit_code == RX_OK && !l.stop) {
-		if (poll(l.fds, l.n, -1) < 0) {
+		if (poll(l.fds, l.n, notify_watchdog(clock_ms())) < 0) {
 			if (errno == EINTR)
 				continue;
 			l.exit_code = RX_SOCKETIO;

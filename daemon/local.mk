@@ -1,5 +1,6 @@
 noinst_LIBRARIES += libdaemon.a
 libdaemon_a_SOURCES = \
+	daemon/about.c daemon/about.h \
 	daemon/access.c daemon/access.h \
 	daemon/activation.c daemon/activation.h \
 	daemon/auth.c daemon/auth.h \
@@ -21,6 +22,7 @@ libdaemon_a_SOURCES = \
 	daemon/messages.h \
 	daemon/module.c \
 	daemon/monitor.c \
+	daemon/notify.c daemon/notify.h \
 	daemon/proxy.c daemon/proxy.h \
 	daemon/resolve.c daemon/resolve.h \
 	daemon/sockopts.c daemon/sockopts.h \

@@ -7,38 +7,13 @@
 #include <sys/socket.h>
 
 #include "base/say.h"
+#include "daemon/about.h"
 #include "daemon/activation.h"
 #include "daemon/cmdline.h"
 #include "daemon/daemon.h"
-#include "daemon/handshake.h"
 #include "daemon/log.h"
 #include "sandbox/spawn.h"
 #include "session/session.h"
-
-static void print_version(void)
-{
-	printf("kedge  version " PACKAGE_VERSION "  protocol version %d\n", HS_PROTOCOL);
-	fputs("An rsync-compatible transfer daemon and server that is built to be exposed.\n"
-	      "Capabilities:\n"
-	      "    64-bit files, 64-bit inums, 64-bit timestamps, socketpairs, hardlinks, hardlink-specials, symlinks,\n"
-	      "    IPv6, no atimes, batchfiles, inplace, append, ACLs, xattrs, secluded-args, no iconv, no prealloc\n"
-	      "Checksum list:\n"
-	      "    xxh128 xxh3 xxh64 (xxhash) md5 md4 sha1 none\n"
-	      "Compress list:\n"
-	      "    zstd lz4 zlibx zlib none\n"
-	      "Daemon auth list:\n"
-	      "    " HS_DIGEST_ORDER "\n\n"
-	      "kedge comes with ABSOLUTELY NO WARRANTY; see the ISC licence in the file LICENSE.\n", stdout);
-}
-
-static void print_help(void)
-{
-	fputs("kedge  version " PACKAGE_VERSION "\n\n"
-	      "Usage: kedge --daemon [OPTION]...     serve modules (kedge --daemon --help tells more)\n"
-	      "  or   kedge --server OPTION... . PATH...\n"
-	      "                                     the remote end of a remote shell (started by a client)\n"
-	      "  or   kedge --version\n", stdout);
-}
 
 static void to_stderr(void *ctx, const char *text)
 {
@@ -129,18 +104,12 @@ int main(int argc, char **argv)
 		return daemon_main(argc, argv);
 	if (argc > 1 && !strcmp(argv[1], "--server"))
 		return session_main_server(argc, argv);
-	if (argc > 1 && (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V"))) {
-		print_version();
+	if (about_answer(argc, argv))
 		return RX_OK;
-	}
-	if (argc > 1 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))) {
-		print_help();
-		return RX_OK;
-	}
 	if (argc > 1)
 		fprintf(stderr, "rsync: %s: not supported: this program is a daemon and a server\n", argv[1]);
 	else
-		print_help();
+		fputs("kedge: nothing to do: this program is a daemon and a server (kedge --help)\n", stderr);
 	fprintf(stderr, "rsync error: %s (code %d) at " PACKAGE "(0) [client=" PACKAGE_VERSION "]\n", exit_text(RX_USAGE), RX_USAGE);
 	return RX_USAGE;
 }

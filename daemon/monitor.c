@@ -161,6 +161,10 @@ static _Noreturn void gate_process(struct connection *c, struct gate *g)
 	p.keep_fds = keep;
 	p.nkeep = ARRAY_SIZE(keep);
 	p.parent = c->self;
+	/* Without groups: setgroups() with an empty list. */
+	p.set_ids = c->d->root;
+	p.uid = c->d->gate_uid;
+	p.gid = c->d->gate_gid;
 	if (confine_apply(CONFINE_GATE, &p, NULL, &e) < 0) {
 		log_printf("gate: %s", e.text);
 		_exit(GATE_END_BROKEN);
