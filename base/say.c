@@ -19,6 +19,7 @@ static say_sink *the_sink = stderr_sink;
 static void *the_ctx;
 static atomic_bool had_xfer_error;
 static _Thread_local const char *the_role = "Receiver";
+static _Thread_local bool is_utf8;
 
 void say_set_sink(say_sink *sink, void *ctx)
 {
@@ -60,6 +61,25 @@ void say(enum say_kind kind, const char *fmt, ...)
 	len = vsnprintf(text, sizeof text, fmt, ap);
 	va_end(ap);
 	deliver(kind, text, sizeof text, len);
+}
+
+void say_utf8(enum say_kind kind, const char *fmt, ...)
+{
+	char text[4096];
+	va_list ap;
+	int len;
+
+	va_start(ap, fmt);
+	len = vsnprintf(text, sizeof text, fmt, ap);
+	va_end(ap);
+	is_utf8 = true;
+	deliver(kind, text, sizeof text, len);
+	is_utf8 = false;
+}
+
+bool say_is_utf8(void)
+{
+	return is_utf8;
 }
 
 void say_errno(enum say_kind kind, int errnum, const char *fmt, ...)

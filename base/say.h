@@ -35,6 +35,12 @@ void say(enum say_kind kind, const char *fmt, ...) PRINTF(2, 3);
 /* Says "rsync: [ROLE] TEXT: STRERROR (ERRNO)". */
 void say_errno(enum say_kind kind, int errnum, const char *fmt, ...) PRINTF(3, 4);
 
+/* A message about a name as the wire has it: in UTF-8, whatever the character set of this side. */
+void say_utf8(enum say_kind kind, const char *fmt, ...) PRINTF(2, 3);
+
+/* For a sink: is the text it was given one of say_utf8()? */
+bool say_is_utf8(void);
+
 /* True once a SAY_ERROR_XFER was said by any thread. */
 bool say_had_xfer_error(void);
 

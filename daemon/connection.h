@@ -55,6 +55,7 @@ struct connection {
 	struct identity id;
 	struct anchor *root;
 	struct filter_list *filter;
+	struct charset *charset;        /* NULL without `charset` */
 	struct device_policy devices;
 	struct broker_handle broker;
 	int lock_fd;

@@ -9,6 +9,7 @@
 #include <strings.h>
 #include <sys/stat.h>
 
+#include "base/charset.h"
 #include "daemon/connection.h"
 #include "daemon/hooks.h"
 #include "daemon/log.h"
@@ -229,6 +230,20 @@ static int load_filter(struct connection *c)
 
 /* ---- the rest ---- */
 
+/* Here, because the worker can load nothing any more. */
+static int load_charset(struct connection *c)
+{
+	const char *name = conn_string(c, CP_CHARSET);
+
+	if (!*name || charset_open(&c->charset, name) == 0)
+		return 0;
+	log_printf("iconv_open(\"UTF-8\", \"%s\") failed", name);
+	c->exit_code = RX_UNSUPPORTED;
+	log_exit(c->exit_code, "Receiver");
+	c->silent = true;
+	return -1;
+}
+
 static int find_ids(struct connection *c, struct gate_verdict *v)
 {
 	char why[300];
@@ -273,7 +288,8 @@ static void switch_log(struct connection *c)
 
 static int enter(struct connection *c, struct place *pl, struct gate_verdict *v)
 {
-	if (take_slot(c, v) < 0 || find_ids(c, v) < 0 || find_path(c, pl, v) < 0 || find_devices(c, v) < 0 || load_filter(c) < 0)
+	if (take_slot(c, v) < 0 || find_ids(c, v) < 0 || find_path(c, pl, v) < 0 || find_devices(c, v) < 0 || load_filter(c) < 0 ||
+	    load_charset(c) < 0)
 		return -1;
 	switch_log(c);
 	if (conn_num(c, CP_INSECURE_LINKS) > 0)
@@ -307,5 +323,6 @@ void module_leave(struct connection *c)
 		hooks_post(c, c->worker_status);
 	anchor_unref(c->root);
 	filt_free(c->filter);
+	charset_close(c->charset);
 	/* The slot goes with the process: closing the lock file here would be the same a moment earlier. */
 }

@@ -116,7 +116,6 @@ static void fill_policy(struct connection *c, struct session_policy *p)
 		.incoming_chmod = conn_string(c, CP_INCOMING_CHMOD),
 		.outgoing_chmod = conn_string(c, CP_OUTGOING_CHMOD),
 		.temp_dir = conn_string(c, CP_TEMP_DIR),
-		.charset = conn_string(c, CP_CHARSET),
 		.filter = c->filter,
 		.super_allowed = c->id.set ? c->id.uid == 0 : geteuid() == 0,
 		.device_open = conn_num(c, CP_DEVICE_OPEN) > 0,
@@ -207,6 +206,7 @@ static _Noreturn void worker_process(struct connection *c, struct chan end)
 		.in_fd = c->in_fd, .out_fd = c->out_fd, .proto = c->protocol,
 		.handshake_seconds = c->rsh ? 0 : conn_phase_seconds(conn_num(c, CP_TIMEOUT)),
 		.user = c->user, .host = c->host, .addr = c->peer.text, .root = c->root, .ids = &ids,
+		.charset = c->charset,
 		.log = log_session, .on_request_ctx = &link,
 	};
 

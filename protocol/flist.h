@@ -184,8 +184,9 @@ void flist_read_id_name(struct rd *r, char *name);
  * on_entry: receiving, each entry in wire order when all of it was read: may rd_fail (rows 15, 16), change its
  * FENT_* flags (§5.3), replace ext->link (flist_strdup), or set FENT_CLEARED to make it a hole.
  * name_in, name_out, link_in, link_out: --iconv (§11): out has PATH_LIMIT + 1 bytes; return the length, or -1 when it
- * cannot be converted, having said so: a received entry becomes a hole and io_error gets IOERR_GENERAL, an entry to be
- * sent is taken back. name_out sees directory part and last component separately.
+ * cannot be converted: a received entry becomes a hole and io_error gets IOERR_GENERAL (the hook says so), an entry to be
+ * sent is taken back (the caller of flist_write_entry says so). name_out sees directory part and last component
+ * separately. link_in is told which entry it is about.
  */
 struct flist_hooks {
 	void *ctx;
@@ -196,7 +197,7 @@ struct flist_hooks {
 	void (*on_entry)(void *ctx, struct rd *r, struct fent *e);
 	int (*name_in)(void *ctx, const char *wire, size_t len, char *out);
 	int (*name_out)(void *ctx, const char *local, size_t len, char *out);
-	int (*link_in)(void *ctx, const char *wire, size_t len, char *out);
+	int (*link_in)(void *ctx, const struct fdir *dir, const char *leaf, const char *wire, size_t len, char *out);
 	int (*link_out)(void *ctx, const char *local, size_t len, char *out);
 };
 void flist_set_hooks(struct flist_set *s, const struct flist_hooks *hooks);

@@ -325,7 +325,7 @@ static int read_link(struct entry *d)
 	if (memchr(wire, '\0', (size_t)len))
 		return rd_fail(d->r, RX_PROTOCOL, "NUL byte in a symlink target");
 	if (s->hooks.link_in && len && !d->hole) {
-		len = s->hooks.link_in(s->hooks.ctx, wire, (size_t)len, local);
+		len = s->hooks.link_in(s->hooks.ctx, d->dir, d->leaf, wire, (size_t)len, local);
 		p = local;
 		if (len < 0) {
 			d->hole = true;
@@ -632,6 +632,7 @@ static int read_entry(struct flist_set *s, struct rd *r, uint32_t xf, bool *hole
 static int check_dir_ndx(struct flist_set *s, struct rd *r, int32_t dir_ndx)
 {
 	struct fent *dir;
+	bool unnamed;
 	uint8_t *listed;
 	size_t old = s->listed_cap;
 
@@ -649,7 +650,8 @@ static int check_dir_ndx(struct flist_set *s, struct rd *r, int32_t dir_ndx)
 	if (!s->first)
 		return rd_fail(r, RX_PROTOCOL, "refusing sub-flist after final flist was freed");
 	dir = s->dirs[dir_ndx];
-	if (dir->flags & FENT_CLEARED)
+	unnamed = s->hooks.name_in && !*dir->name;
+	if (dir->flags & FENT_CLEARED && !unnamed)
 		return rd_fail(r, RX_PROTOCOL, "refusing flist for cleared dir_ndx %d", dir_ndx);
 	listed = mem_grow(s->budget, s->dir_listed, &s->listed_cap, s->dir_count, 1);
 	if (!listed)
@@ -659,8 +661,9 @@ static int check_dir_ndx(struct flist_set *s, struct rd *r, int32_t dir_ndx)
 	if (listed[dir_ndx])
 		return rd_fail(r, RX_PROTOCOL, "refusing malicious duplicate flist for dir %d", dir_ndx);
 	listed[dir_ndx] = 1;
-	/* Nothing can be inside ".": its contents are in the first list. */
-	if (!is_dot(dir->name)) {
+	/* Nothing can be inside ".": its contents are in the first list; nor in what has no name here (--iconv),
+	   because names in it cannot be converted either: all are holes. */
+	if (!is_dot(dir->name) && !unnamed) {
 		s->inside = flist_dir_inside(s, dir);
 		if (!s->inside)
 			return nomem(r);

@@ -116,6 +116,15 @@ static int scan_dir(struct gen *g, const char *dir, struct scan *s)
 
 /* ---- removing ---- */
 
+/* A directory's name ends in a NUL. */
+static void post_deleted(struct gen *g, const char *path, size_t len, bool is_dir)
+{
+	char wire[PATH_LIMIT + 1];
+	size_t n = rx_wire_name(g->rx, path, len, wire);
+
+	conn_post(g->conn, MSG_DELETED, wire, is_dir ? n + 1 : n);
+}
+
 static void announce(struct gen *g, const char *dir, const char *leaf, mode_t mode)
 {
 	char path[PATH_LIMIT + 2];
@@ -137,7 +146,7 @@ static void announce(struct gen *g, const char *dir, const char *leaf, mode_t mo
 	if (!g->o->am_server)
 		say(SAY_INFO, g->o->out_itemize ? "*deleting   %s%s" : "deleting %s%s", path, S_ISDIR(mode) ? "/" : "");
 	else if (g->p->version >= 29)
-		conn_post(g->conn, MSG_DELETED, path, S_ISDIR(mode) ? len + 1 : len);
+		post_deleted(g, path, len, S_ISDIR(mode));
 	else if (g->o->out_itemize && !g->o->verbose)
 		say(SAY_INFO, "*deleting  ");        /* all that a peer of that age is used to */
 	else if (g->o->verbose || g->o->out_format)

@@ -27,6 +27,31 @@ static size_t convert(uint8_t *p, size_t len, bool from0, bool *at_start)
 	return n;
 }
 
+/* With --iconv and -s names go out in UTF-8, so they are gathered first; over-long ones are cut (spec 02 §12). */
+static void convert_names(struct forward *f, const uint8_t *p, size_t len)
+{
+	char wire[PATH_LIMIT + 1];
+
+	for (size_t i = 0; i < len; i++) {
+		if (p[i]) {
+			if (f->name_len < PATH_LIMIT)
+				f->name[f->name_len++] = (char)p[i];
+			continue;
+		}
+		wr_bytes(&f->rx->conn->out, wire, rx_wire_name(f->rx, f->name, f->name_len, wire));
+		wr_u8(&f->rx->conn->out, 0);
+		f->name_len = 0;
+	}
+}
+
+static void put_names(struct forward *f, const uint8_t *p, size_t len)
+{
+	if (f->rx->x->charset && f->rx->x->charset_listed)
+		convert_names(f, p, len);
+	else
+		wr_bytes(&f->rx->conn->out, p, len);
+}
+
 static void *forward_thread(void *arg)
 {
 	struct forward *f = arg;
@@ -45,10 +70,10 @@ static void *forward_thread(void *arg)
 			say_errno(SAY_ERROR_XFER, errno, "failed to read files-from file \"%s\"", f->rx->o->files_from);
 			break;
 		}
-		wr_bytes(&c->out, buf, convert(buf, (size_t)n, f->rx->o->from0, &at_start));
+		put_names(f, buf, convert(buf, (size_t)n, f->rx->o->from0, &at_start));
 	}
 	if (!at_start)
-		wr_u8(&c->out, 0);
+		put_names(f, (const uint8_t[]){ 0 }, 1);
 	wr_u8(&c->out, 0);
 	if (raw)
 		conn_mux_out(c, true);

@@ -15,6 +15,8 @@ struct forward {
 	int fd;
 	bool running;
 	struct err err;
+	char name[PATH_LIMIT];         /* --iconv: the name at hand */
+	size_t name_len;
 };
 
 /* Starts the thread that owns conn->out until forward_join. Does nothing without such a file. -1 with err filled. */

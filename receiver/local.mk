@@ -1,6 +1,6 @@
 noinst_LIBRARIES += libreceiver.a
 libreceiver_a_SOURCES = \
-	receiver/rx.h receiver/names.c \
+	receiver/rx.h receiver/names.c receiver/convert.c \
 	receiver/queue.c receiver/queue.h \
 	receiver/idmap.c receiver/idmap.h \
 	receiver/attrs.c receiver/attrs.h \

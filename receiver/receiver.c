@@ -321,6 +321,7 @@ static void rx_done(struct rx *rx)
 
 static int recv_init(struct recv *r, struct rx *rx)
 {
+	struct flist_hooks hooks = { .ctx = r };
 	struct flist_fmt fmt;
 
 	r->rx = rx;
@@ -339,6 +340,8 @@ static int recv_init(struct recv *r, struct rx *rx)
 		return rd_fail(r->in, RX_MALLOC, "out of memory for the receiver");
 	rx->set = r->set;
 	flist_on_id(r->set, idmap_learn, rx->ids);
+	names_in_hooks(r, &hooks);
+	flist_set_hooks(r->set, &hooks);
 	r->conn->on_msg = on_message;
 	r->conn->on_msg_ctx = r;
 	return 0;

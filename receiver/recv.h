@@ -41,6 +41,9 @@ enum outcome { OUTCOME_FATAL = -1, OUTCOME_OK, OUTCOME_REDO, OUTCOME_FAILED, OUT
 /* Receives the data of req for e (the item header was read). OUTCOME_FATAL: the session ends, in->err says why. */
 enum outcome recv_file(struct recv *r, const struct request *req, const struct fent *e);
 
+/* Sets the hooks that --iconv needs (convert.c); ctx must be r. */
+void names_in_hooks(struct recv *r, struct flist_hooks *h);
+
 /* --delay-updates: moves everything that waits into place. */
 int recv_delayed(struct recv *r);
 

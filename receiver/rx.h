@@ -136,6 +136,9 @@ char *entry_name(const struct fent *e, char *out);
 /* dir/leaf, without the slash when dir is "". -1 when longer than PATH_LIMIT. out: PATH_LIMIT + 1 bytes. */
 int path_join(char *out, const char *dir, const char *leaf);
 
+/* A name of at most PATH_LIMIT bytes as the peer should see it, in out (PATH_LIMIT + 1 bytes); returns the length. */
+size_t rx_wire_name(const struct rx *rx, const char *name, size_t len, char *out);
+
 /* Puts an item into the daemon's log. */
 void rx_log_item(struct rx *rx, const struct fent *e, const struct item *it, const char *op);
 

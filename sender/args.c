@@ -456,7 +456,7 @@ static int listed_name(struct sender *s, char *name, size_t len)
 static int names_from_peer(struct sender *s)
 {
 	bool raw = s->proto == 30 && s->c->in_mux;
-	char name[PATH_LIMIT + 2];
+	char name[PATH_LIMIT + 2], local[PATH_LIMIT + 1];
 	size_t len = 0;
 
 	/* Protocol 30 sends the names outside of frames. */
@@ -475,6 +475,8 @@ static int names_from_peer(struct sender *s)
 		}
 		if (!len)
 			break;
+		if (s->x->charset && s->x->charset_listed)
+			len = strlen(strcpy(name, convert_listed(s, name, len, local)));
 		if (listed_name(s, name, len) < 0)
 			return -1;
 		len = 0;

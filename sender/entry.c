@@ -238,7 +238,7 @@ static int send_entry(struct sender *s, const struct spot *sp, const char *leaf,
 	    flist_hardlink(s->set, e, st->st_dev, st->st_ino) < 0)
 		return sender_nomem(s);
 	if (!flist_write_entry(s->set, s->w, e)) {
-		s->x->io_error |= IOERR_GENERAL;
+		convert_failed(s, sp->root);
 		return 0;
 	}
 	s->entries++;
@@ -322,6 +322,8 @@ int entry_missing(struct sender *s, uint16_t root, const struct fdir *fdir, cons
 	e->flags |= FENT_MISSING;
 	if (flist_write_entry(s->set, s->w, e))
 		s->entries++;
+	else
+		convert_failed(s, root);
 	return s->w->failed ? -1 : 1;
 }
 

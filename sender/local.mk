@@ -2,7 +2,7 @@
 noinst_LIBRARIES += libsender.a
 libsender_a_SOURCES = \
 	sender/sender.c sender/sender.h \
-	sender/argname.c sender/argname.h \
+	sender/argname.c sender/argname.h sender/convert.c \
 	sender/place.c sender/args.c sender/entry.c sender/walk.c sender/request.c sender/remove.c
 
 UNIT_TESTS += testsuite/unit/test_argname

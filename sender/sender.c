@@ -70,6 +70,7 @@ static int make_set(struct sender *s)
 {
 	const struct xfer_opts *o = s->o;
 	unsigned compat = s->x->p->compat;
+	struct flist_hooks hooks = { .ctx = s };
 	struct flist_fmt fmt = {
 		.proto = s->proto,
 		.inc_recurse = s->inc,
@@ -88,6 +89,8 @@ static int make_set(struct sender *s)
 	if (!s->set)
 		return sender_nomem(s);
 	flist_name_source(s->set, entry_id_name, s);
+	names_out_hooks(s, &hooks);
+	flist_set_hooks(s->set, &hooks);
 	return 0;
 }
 

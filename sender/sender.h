@@ -5,6 +5,7 @@
  * place.c    where names start: source roots, views of the sandbox, names in messages
  * args.c     source arguments and --files-from
  * entry.c    one file-list entry from one name
+ * convert.c  names to and from UTF-8
  * walk.c     directories: scanning, recursion, sub-lists
  * request.c  requests and deliveries
  * remove.c   --remove-source-files
@@ -137,6 +138,10 @@ struct sender {
 	char name[NAME_BUF];           /* list name of the entry being looked at */
 	char link[PATH_LIMIT + 2];
 
+	/* convert.c: why the last conversion failed, and of what */
+	int conv_error;
+	bool conv_link;
+
 	/* walk.c */
 	char scan_path[NAME_BUF];
 	struct fent **stack;           /* directories still to be scanned (non-incremental) */
@@ -236,6 +241,17 @@ int entry_stat(struct sender *s, const struct spot *sp, const char *leaf, struct
 bool entry_unreadable(struct sender *s, const struct spot *sp, const char *leaf, const struct stat *st);
 
 const char *entry_id_name(void *ctx, bool is_group, uint32_t id);
+
+/* ---- convert.c ---- */
+
+/* Sets the hooks that --iconv needs; ctx must be the sender. */
+void names_out_hooks(struct sender *s, struct flist_hooks *h);
+
+/* The entry of s->name was not written: says why. */
+void convert_failed(struct sender *s, uint16_t root);
+
+/* A name of a forwarded list in our character set, in out (PATH_LIMIT + 1 bytes); returns out. */
+char *convert_listed(struct sender *s, const char *name, size_t len, char *out);
 
 /* ---- walk.c ---- */
 

@@ -69,6 +69,20 @@ int args_read(struct words *w, struct rd *r, bool nul)
 	}
 }
 
+int args_from_utf8(struct words *w, struct charset *cs)
+{
+	for (int i = 0; i < w->n; i++) {
+		size_t len = strlen(w->v[i]), room = 4 * len + 32;
+		char *s = arena_alloc(w->arena, room + 1, 1);
+
+		if (!s)
+			return -1;
+		charset_text(cs, CHARSET_FROM_UTF8, w->v[i], len, s, room);
+		w->v[i] = s;
+	}
+	return 0;
+}
+
 void args_sanitize(const char *p, int depth, bool keep_dots, char *out)
 {
 	char *start, *o = out;

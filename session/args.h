@@ -4,6 +4,7 @@
 #ifndef SESSION_ARGS_H
 #define SESSION_ARGS_H
 
+#include "base/charset.h"
 #include "filter/filter.h"
 #include "protocol/wire.h"
 #include "sandbox/fs.h"
@@ -23,6 +24,10 @@ int words_add(struct words *w, const char *s, size_t len);
 
 /* Reads one batch up to its empty word. nul: words end in NUL, else in CR or LF. Limits of spec 09 §11.1 rows 12-14. */
 int args_read(struct words *w, struct rd *r, bool nul);
+
+/* A secluded batch comes in UTF-8: converts its words in place; what cannot be converted stays as it is (05 §3.3). 0, or -1
+   without memory. */
+int args_from_utf8(struct words *w, struct charset *cs);
 
 /* The sanitiser of 06 §12.3 with ROOT "": out takes strlen(p) + 2 bytes. depth: how many ".." may be kept. */
 void args_sanitize(const char *p, int depth, bool keep_dots, char *out);

@@ -42,6 +42,8 @@ static int read_args(struct session *s, const struct session_start *st, struct r
 	if (rq->p.secluded) {
 		if (args_read(&rq->batch2, r, true) < 0)
 			return -1;
+		if (s->o.iconv && args_from_utf8(&rq->batch2, st->charset) < 0)
+			return rd_fail(r, RX_MALLOC, "out of memory for arguments");
 		if (!rq->p.exit_code)
 			options_parse(&rq->p, rq->batch2.v + 1, MAX(rq->batch2.n - 1, 0), false);
 	}
@@ -144,6 +146,8 @@ static int run(struct session *s, const struct session_start *st, struct request
 	if (read_args(s, st, rq) < 0)
 		return -1;
 	broken = rq->p.exit_code != 0;
+	if (!broken && s->o.iconv)
+		session_charset(s, &rq->p, st->charset);
 	say_set_role(s->o.am_sender ? "sender" : "Receiver");
 	log_request(s, st, rq->text);
 	if (st->on_request && st->on_request(st->on_request_ctx, s->o.am_sender, s->o.devices && !s->o.drop_devices, rq->text) < 0)
@@ -186,7 +190,7 @@ int session_run_daemon(const struct session_start *st)
 	say_set_role("Receiver");
 	if (options_init(&rq.p, &s.o, &s.budget, true) < 0)
 		return RX_MALLOC;
-	options_refuse(&rq.p, st->policy.refuse_options, st->policy.charset && *st->policy.charset);
+	options_refuse(&rq.p, st->policy.refuse_options, st->charset != NULL);
 	for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
 		if (words_init(lists[i], &s.budget) < 0)
 			return RX_MALLOC;

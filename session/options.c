@@ -328,6 +328,7 @@ static int plain_special(struct options *p, enum special sp)
 		o->super = 1;
 		break;
 	case SP_STATS: o->stats = true; break;
+	case SP_NO_ICONV: o->iconv = NULL; break;
 	default: break;
 	}
 	return 0;
@@ -392,6 +393,9 @@ static int string_special(struct options *p, enum special sp, const char *arg)
 	case SP_REMOTE_OPTION: /* means something to a client only */
 		return *arg == '-' ? 0 : opt_mistake(p, usage_code(p), "Remote option must start with a dash: %s", arg);
 	case SP_ECAPS: o->ecaps = opt_keep(p, arg); return 0;
+	case SP_ICONV: /* LOCAL,REMOTE: the second is ours */
+		o->iconv = opt_keep(p, strchr(arg, ',') ? strchr(arg, ',') + 1 : arg);
+		return 0;
 	default: return 0;
 	}
 }

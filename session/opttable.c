@@ -92,7 +92,7 @@ const struct row option_rows[] = {
 	{ "usermap", 0, CALLS, 0, SP_USERMAP }, { "groupmap", 0, CALLS, 0, SP_GROUPMAP }, { "chown", 0, CALLS, 0, SP_CHOWN },
 	{ "chmod", 0, CALLS, 0, SP_CHMOD },
 	{ "super", 0, SETI, O(super), 1 }, { "no-super", 0, SETI, O(super), 0 }, { "fake-super", 0, CALL, 0, SP_FAKE_SUPER },
-	{ "copy-as", 0, LACKSS, 0, 0 }, { "iconv", 0, LACKSS, 0, 0 }, { "no-iconv", 0, IGNORE, 0, 0 },
+	{ "copy-as", 0, LACKSS, 0, 0 }, { "iconv", 0, CALLS, 0, SP_ICONV }, { "no-iconv", 0, CALL, 0, SP_NO_ICONV },
 	{ "insecure-links", 0, LACKS, 0, 0 }, { "no-insecure-links", 0, IGNORE, 0, 0 }, { "confine-root", 0, LACKSS, 0, 0 },
 	/* deletion */
 	{ "delete", 0, CALL, 0, SP_DEL }, { "delete-before", 0, CALL, 0, SP_DEL_BEFORE }, { "delete-during", 0, CALL, 0, SP_DEL_DURING },

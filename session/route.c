@@ -29,7 +29,10 @@ static void route_sink(void *ctx, enum say_kind kind, const char *text, size_t l
 		return;
 	if (r->conn && r->conn->out_mux && !r->only_stderr) {
 		len = MIN(len, sizeof line - 2);
-		memcpy(line, text, len);
+		if (r->charset && !say_is_utf8())
+			len = charset_text(r->charset, CHARSET_TO_UTF8, text, len, line, sizeof line - 2);
+		else
+			memcpy(line, text, len);
 		line[len++] = '\n';
 		conn_post(r->conn, frame_code(kind, r->proto), line, len);
 	} else if (r->to_stderr || r->only_stderr) {

@@ -5,6 +5,7 @@
 #ifndef SESSION_ROUTE_H
 #define SESSION_ROUTE_H
 
+#include "base/charset.h"
 #include "base/say.h"
 #include "protocol/conn.h"
 
@@ -13,6 +14,7 @@ struct route {
 	int proto;
 	bool to_stderr;            /* a remote-shell server: before multiplexing, and always with --msgs2stderr */
 	bool only_stderr;
+	struct charset *charset;   /* --iconv: text for the peer is converted to UTF-8; NULL: sent as it is */
 	bool quiet;                /* -q on a remote-shell server: no info messages */
 	void (*log)(void *ctx, const char *text);
 	void *log_ctx;

@@ -102,6 +102,14 @@ int session_filters(struct session *s, const struct options *p)
 	return filt_server_cvs(s->x.filter, o->cvs_exclude, s->p.version, e);
 }
 
+void session_charset(struct session *s, const struct options *p, struct charset *c)
+{
+	s->x.charset = s->route.charset = c;
+	/* Clients that know of converted targets say so (spec 01 §7.3). */
+	s->x.charset_links = strchr(s->o.ecaps, 's') != NULL;
+	s->x.charset_listed = p->secluded;
+}
+
 int session_role(struct session *s)
 {
 	s->x.start_ms = clock_ms();

@@ -28,6 +28,9 @@ int session_init(struct session *s, int in_fd, int out_fd);
 /* Collects the filter rules of the arguments, and reads the client's where the options say that it sends them (spec 01 §12.1). */
 int session_filters(struct session *s, const struct options *p);
 
+/* Names are converted from now on (--iconv): the options must be complete. */
+void session_charset(struct session *s, const struct options *p, struct charset *c);
+
 /* Runs the role. Everything before (set-up, filters, anchors in s->x) must be in place. */
 int session_role(struct session *s);
 

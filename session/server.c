@@ -58,11 +58,21 @@ static int usage(const struct options *p)
 	return p->exit_code;
 }
 
+/* --iconv may load code, so before anything is read. */
+static int open_charset(struct session *s)
+{
+	if (!s->o.iconv || s->x.charset || charset_open(&s->x.charset, s->o.iconv) == 0)
+		return 0;
+	return rd_fail(&s->conn.in, RX_UNSUPPORTED, "iconv_open(\"UTF-8\", \"%s\") failed", s->o.iconv);
+}
+
 /* The second batch of -s: read as NUL-terminated words before anything else; its first word stands for argv[0]. */
 static int secluded_batch(struct session *s, struct options *p, struct words *w)
 {
 	if (args_read(w, &s->conn.in, true) < 0)
 		return -1;
+	if (s->x.charset && args_from_utf8(w, s->x.charset) < 0)
+		return rd_fail(&s->conn.in, RX_MALLOC, "out of memory for arguments");
 	if (options_parse(p, w->v + 1, MAX(w->n - 1, 0), false) < 0)
 		return rd_fail(&s->conn.in, p->exit_code, "%s%s", options_prefix(p), p->error);
 	return 0;
@@ -89,10 +99,12 @@ static int run(struct session *s, struct options *p, struct words *batch, struct
 {
 	int rc;
 
-	if (p->secluded && secluded_batch(s, p, batch) < 0)
+	if (open_charset(s) < 0 || (p->secluded && secluded_batch(s, p, batch) < 0) || open_charset(s) < 0)
 		return -1;
 	if (options_finish(p) < 0)
 		return rd_fail(&s->conn.in, p->exit_code, "%s%s", options_prefix(p), p->error);
+	if (s->o.iconv)
+		session_charset(s, p, s->x.charset);
 	s->route.only_stderr = s->o.msgs_to_stderr;
 	s->route.quiet = s->o.quiet;
 	if (exchange_versions(s) < 0)
@@ -146,6 +158,7 @@ int session_main_server(int argc, char **argv)
 	s.o.super_allowed = geteuid() == 0;
 	code = session_end(&s, run(&s, &p, &batch, &paths, cwd + 1));
 	anchor_unref(s.x.root);
+	charset_close(s.x.charset);
 	words_free(&batch);
 	words_free(&paths);
 	options_free(&p);

@@ -24,7 +24,7 @@ struct session_policy {
 	int max_verbosity;
 	unsigned bwlimit;              /* KiB/s cap of the daemon's command line; 0 = none */
 	const char *refuse_options;    /* never NULL */
-	const char *incoming_chmod, *outgoing_chmod, *temp_dir, *charset;   /* NULL or "": none */
+	const char *incoming_chmod, *outgoing_chmod, *temp_dir;   /* NULL or "": none */
 	struct filter_list *filter;    /* NULL without rules */
 	bool super_allowed;            /* the worker's identity is the super-user */
 	bool device_open;              /* --copy-devices and --write-devices may open nodes */
@@ -42,6 +42,7 @@ struct session_start {
 	struct anchor *root;           /* module root */
 	const struct id_service *ids;
 	struct broker *broker;  /* NULL: no devices */
+	struct charset *charset;       /* of the module's names (`charset`); NULL: --iconv is refused */
 	/* One line for the daemon's log; NULL for none. */
 	void (*log)(void *ctx, const char *text);
 	void *log_ctx;

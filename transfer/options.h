@@ -78,7 +78,8 @@ struct xfer_opts {
 	int xattrs, atimes, open_noatime;       /* open_noatime: -1 unset, 0, 1 */
 	bool omit_dir_times, omit_link_times, drop_devices;
 	int super;                              /* -1 automatic, 0 --no-super, 1 --super, 2 --fake-super */
-	const char *usermap, *groupmap, *chmod, *copy_as, *iconv;
+	const char *usermap, *groupmap, *chmod, *copy_as;
+	const char *iconv;                      /* character set asked for; NULL: no conversion */
 
 	/* deletion */
 	bool delete_mode;                       /* any --delete… */

@@ -18,6 +18,7 @@ struct fent;
 struct filter_list;
 struct anchor;
 struct broker;
+struct charset;
 
 /* Names and ids of this system. In a confined worker the answers come from the monitor. Thread-safe. */
 struct id_service {
@@ -45,6 +46,10 @@ struct xfer {
 	struct filter_list *daemon_filter;     /* module's rules; NULL without */
 	struct filter_list *filter;            /* the client's rules as this side evaluates them */
 	struct broker *broker;          /* NULL: this session creates no devices */
+
+	struct charset *charset;       /* --iconv: of names here; NULL: names are bytes */
+	bool charset_links;            /* symlink targets are converted too */
+	bool charset_listed;           /* so are the names that cross the connection for --files-from (-s) */
 
 	mode_t umask;                  /* of the process */
 	int64_t start_ms;              /* clock_ms at the end of the handshake */

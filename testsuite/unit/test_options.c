@@ -111,7 +111,7 @@ static void check_vectors(void **state)
 			paths |= strcmp(w, ".") == 0;
 			if (!paths && w[0] == '-' && w[1] != '-' && w[1] != 'B' && w[1] != '@' && (!*bundle || strlen(w) > 3))
 				bundle = w + 1;
-			lacks |= strncmp(w, "--iconv", 7) == 0 || strncmp(w, "--log-file", 10) == 0 || strcmp(w, "--max-alloc=0") == 0 ||
+			lacks |= strncmp(w, "--log-file", 10) == 0 || strcmp(w, "--max-alloc=0") == 0 ||
 			         strncmp(w, "--opt=", 6) == 0;
 		}
 		lacks |= memchr(bundle, 'A', strcspn(bundle, "e")) || memchr(bundle, 'X', strcspn(bundle, "e"));
@@ -263,7 +263,7 @@ static void check_errors(void **state)
 		{ "--max-alloc=1", "--max-alloc=1 is too small (min: 1.00M or 0 for unlimited)" }, { "--max-alloc=0", "max-alloc must be greater than zero" },
 		{ "-M x", "Remote option must start with a dash: x" },
 		{ "-A", "The server does not support --acls (-A)" }, { "--copy-as=x", "The server does not support --copy-as" },
-		{ "-N", "The server does not support --crtimes (-N)" }, { "--iconv=utf8", "The server does not support --iconv" },
+		{ "-N", "The server does not support --crtimes (-N)" },
 	};
 	struct run *r;
 	char line[5000];
