@@ -58,6 +58,8 @@ class Daemon:
         self.work = os.path.join(work, "daemon-" + os.urandom(3).hex())
         os.makedirs(self.work)
         os.chmod(self.work, 0o755)
+        if user:
+            shutil.chown(self.work, user)
         self.binary = binary or KEDGE
         self.port = free_port()
         self.log = os.path.join(self.work, "log")

@@ -26,3 +26,10 @@ testsuite_fuzz_fuzz_item_LDFLAGS = $(FUZZ_FLAGS)
 testsuite_fuzz_fuzz_charset_SOURCES = testsuite/fuzz/fuzz_charset.c
 testsuite_fuzz_fuzz_charset_LDADD = $(FUZZ_LIBS)
 testsuite_fuzz_fuzz_charset_LDFLAGS = $(FUZZ_FLAGS)
+
+# kedge with switches that turn its defences off, for the attack tests: made by name only, never installed.
+EXTRA_PROGRAMS += testsuite/attack/kedge_hooks
+CLEANFILES += testsuite/attack/kedge_hooks$(EXEEXT)
+testsuite_attack_kedge_hooks_SOURCES = daemon/main.c sandbox/confine_plan.c sandbox/anchor.c
+testsuite_attack_kedge_hooks_CPPFLAGS = $(AM_CPPFLAGS) -DKEDGE_TEST_HOOKS=1
+testsuite_attack_kedge_hooks_LDADD = $(KEDGE_LIBS) $(EXT_LIBS)
