@@ -23,6 +23,7 @@ if STOCK_327:
 IS_ROOT = os.geteuid() == 0
 SANITIZED = any(w in os.environ.get("KEDGE_BUILD", "") for w in ("asan", "tsan"))
 LIMIT = 240 if SANITIZED else 60
+assert os.path.exists(f"/proc/self/task/{os.getpid()}/children"), "the kernel does not list children (CONFIG_PROC_CHILDREN)"
 
 
 def free_port():
@@ -33,22 +34,24 @@ def free_port():
 
 def children(pid):
     """All living descendants of a process."""
-    parents = {}
-    for p in os.listdir("/proc"):
-        if p.isdigit():
-            try:
-                with open(f"/proc/{p}/stat") as f:
-                    rest = f.read().rsplit(")", 1)[1].split()
-                if rest[0] != "Z":
-                    parents.setdefault(int(rest[1]), []).append(int(p))
-            except OSError:
-                pass
     found, todo = [], [pid]
     while todo:
-        for c in parents.get(todo.pop(), []):
-            found.append(c)
-            todo.append(c)
-    return found
+        top = f"/proc/{todo.pop()}/task"
+        with contextlib.suppress(OSError):
+            for task in os.listdir(top):
+                with contextlib.suppress(OSError), open(f"{top}/{task}/children") as f:
+                    todo += [int(c) for c in f.read().split()]
+        found += [c for c in todo if c not in found]
+    return [c for c in found if state(c) not in (None, "Z")]
+
+
+def state(pid):
+    """One letter, as in /proc/PID/stat; None when there is no such process."""
+    try:
+        with open(f"/proc/{pid}/stat") as f:
+            return f.read().rsplit(")", 1)[1].split()[0]
+    except OSError:
+        return None
 
 
 class Daemon:
