@@ -5,6 +5,9 @@
 #include "base/mem.h"
 
 #include <errno.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 /* In front of every block: its charged size, so that freeing credits the right amount. */
 union head {
@@ -122,6 +125,13 @@ void *mem_grow(struct budget *b, void *p, size_t *cap, size_t want, size_t size)
 	moved->size = full;
 	*cap = n;
 	return moved + 1;
+}
+
+void mem_settle(void)
+{
+#ifdef __GLIBC__
+	malloc_trim(0);
+#endif
 }
 
 struct chunk {

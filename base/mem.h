@@ -32,6 +32,9 @@ void mem_free(struct budget *b, void *p);
    returns the new pointer. NULL on failure, and then p and *cap stay as they were. */
 void *mem_grow(struct budget *b, void *p, size_t *cap, size_t want, size_t size) NODISCARD;
 
+/* Gives memory that start-up no longer needs back to the system: every process forked from here copies the less. */
+void mem_settle(void);
+
 struct arena;
 
 /* chunk: bytes taken from the budget at a time (0: 64 KiB). NULL without memory. */

@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 
 #include "base/clock.h"
+#include "base/mem.h"
 #include "base/say.h"
 #include "daemon/activation.h"
 #include "daemon/daemon.h"
@@ -212,10 +213,12 @@ static int open_signals(void)
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGHUP);
 	sigaddset(&set, SIGUSR1);
+	sigaddset(&set, SIGUSR2);
 	sigaddset(&set, SIGCHLD);
+	/* Once here, so that no connection pays for it; from now on signals are only blocked. */
+	proc_clean_signals();
 	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
 		return -1;
-	signal(SIGUSR2, SIG_IGN);
 	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
@@ -330,6 +333,7 @@ int listener_run(struct daemon *d)
 	if (claim_pid_file(&l) < 0)
 		return RX_FILEIO;
 	l.exit_code = start(&l);
+	mem_settle();
 	if (l.exit_code == RX_OK)
 		notify_ready((unsigned)d->conf->nmodules);
 	while (l.exit_code == RX_OK && !l.stop) {

@@ -46,12 +46,11 @@ int caps_lock(uint64_t keep)
 	if (!caps_have(CAP_SETPCAP))
 		return -EPERM;
 	for (unsigned long c = 0; c < 64; c++) {
-		int r = prctl(PR_CAPBSET_READ, c, 0, 0, 0);
-
-		if (r < 0)
+		if (keep & CAP_BIT(c) || prctl(PR_CAPBSET_DROP, c, 0, 0, 0) == 0)
+			continue;
+		if (errno == EINVAL)
 			break; /* beyond the last one this kernel knows */
-		if (r && !(keep & CAP_BIT(c)) && prctl(PR_CAPBSET_DROP, c, 0, 0, 0) < 0)
-			return -errno;
+		return -errno;
 	}
 	return prctl(PR_SET_SECUREBITS, bits, 0, 0, 0) < 0 ? -errno : 0;
 }

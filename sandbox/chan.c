@@ -250,6 +250,7 @@ int chan_call(struct chan *ch, uint16_t req_type, void *req, size_t req_size,
 int chan_server_init(struct chan_server *srv, struct chan *ch, const struct chan_rule *rules, size_t nrules, void *ctx)
 {
 	*srv = (struct chan_server){ .ch = ch, .rules = rules, .nrules = nrules, .ctx = ctx };
+	srv->size = sizeof(struct chan_head);
 	if (nrules > CHAN_RULES_MAX)
 		return -EINVAL;
 	for (size_t i = 0; i < nrules; i++) {
@@ -260,8 +261,9 @@ int chan_server_init(struct chan_server *srv, struct chan *ch, const struct chan
 		for (size_t j = 0; j < i; j++)
 			if (rules[j].type == r->type)
 				return -EINVAL;
+		srv->size = MAX(srv->size, r->size);
 	}
-	srv->buf = malloc(CHAN_MAX);
+	srv->buf = malloc(srv->size);
 	return srv->buf ? 0 : -ENOMEM;
 }
 
@@ -322,7 +324,7 @@ int chan_serve_one(struct chan_server *srv, int timeout_ms)
 
 	if (r < 0)
 		return r;
-	n = receive(ch, srv->buf, CHAN_MAX, any_takes_fd(srv) ? &fd : NULL);
+	n = receive(ch, srv->buf, srv->size, any_takes_fd(srv) ? &fd : NULL);
 	if (n < 0) {
 		if (n == -EPROTO)
 			snprintf(srv->violation, sizeof srv->violation, "%s", ch->why);

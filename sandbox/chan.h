@@ -96,7 +96,8 @@ struct chan_server {
 	unsigned state;
 	uint32_t count[CHAN_RULES_MAX];
 	void *ctx;              /* the caller's */
-	void *buf;              /* CHAN_MAX bytes, for the message being handled */
+	void *buf;              /* for the message being handled */
+	size_t size;            /* of buf: that of the largest request */
 	char violation[128];    /* one line about the last violation; empty if none */
 };
 

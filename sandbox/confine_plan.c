@@ -361,12 +361,16 @@ void confine_foresee(enum confine_role role, const struct confine_params *p, str
 static int limit(__rlimit_resource_t what, uint64_t value)
 {
 	struct rlimit old, new = { .rlim_cur = value, .rlim_max = value };
+	int r = prlimit(0, what, &new, &old);
 
-	if (getrlimit(what, &old) < 0)
+	/* Never above what was there: the kernel refuses it, but not to root. */
+	if (r < 0 && (errno != EPERM || getrlimit(what, &old) < 0))
 		return -errno;
-	if (old.rlim_max != RLIM_INFINITY && old.rlim_max < new.rlim_max)
-		new.rlim_cur = new.rlim_max = old.rlim_max;
-	return setrlimit(what, &new) < 0 ? -errno : 0;
+	if (r < 0 || (old.rlim_max != RLIM_INFINITY && old.rlim_max < new.rlim_max)) {
+		new.rlim_cur = new.rlim_max = MIN(old.rlim_max, new.rlim_max);
+		r = setrlimit(what, &new);
+	}
+	return r < 0 ? -errno : 0;
 }
 
 /* Address space in use; 0 when /proc does not tell. */

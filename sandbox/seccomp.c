@@ -14,6 +14,9 @@
 
 #include "sandbox/seccomp.h"
 
+/* Not on the heap, so that what libseccomp needed there goes back as a whole: forks copy the less. */
+#define PROGRAM_MAX 1024
+static struct sock_filter programs[FILTER_KINDS][PROGRAM_MAX];
 static struct sock_fprog compiled[FILTER_KINDS];
 
 bool seccomp_available(void)
@@ -45,10 +48,9 @@ static int add_rule(scmp_filter_ctx ctx, const struct call_rule *r)
 }
 
 /* Brings the finished program into memory of our own. */
-static int export_program(scmp_filter_ctx ctx, struct sock_fprog *out)
+static int export_program(scmp_filter_ctx ctx, struct sock_filter *prog, struct sock_fprog *out)
 {
 	_cleanup_close_ int fd = memfd_create("seccomp", MFD_CLOEXEC);
-	_cleanup_free_ struct sock_filter *prog = NULL;
 	struct stat st;
 	size_t size;
 	int r;
@@ -61,14 +63,11 @@ static int export_program(scmp_filter_ctx ctx, struct sock_fprog *out)
 	if (fstat(fd, &st) < 0)
 		return -errno;
 	size = (size_t)st.st_size;
-	if (!size || size % sizeof *prog || size / sizeof *prog > BPF_MAXINSNS)
+	if (!size || size % sizeof *prog || size / sizeof *prog > PROGRAM_MAX)
 		return -EINVAL;
-	prog = malloc(size);
-	if (!prog)
-		return -ENOMEM;
 	if (pread(fd, prog, size, 0) != (ssize_t)size)
 		return -EIO;
-	*out = (struct sock_fprog){ .len = (unsigned short)(size / sizeof *prog), .filter = TAKE_PTR(prog) };
+	*out = (struct sock_fprog){ .len = (unsigned short)(size / sizeof *prog), .filter = prog };
 	return 0;
 }
 
@@ -90,7 +89,7 @@ int seccomp_compile(enum filter_kind kind)
 		if (seccomp_rules[i].kinds & (1u << kind))
 			r = add_rule(ctx, &seccomp_rules[i]);
 	if (!r)
-		r = export_program(ctx, &compiled[kind]);
+		r = export_program(ctx, programs[kind], &compiled[kind]);
 	seccomp_release(ctx);
 	return r;
 }

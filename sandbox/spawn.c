@@ -78,6 +78,22 @@ void spawn_reset_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+static bool signals_clean;
+
+void proc_clean_signals(void)
+{
+	sigset_t none;
+
+	if (signals_clean) {
+		sigemptyset(&none);
+		sigprocmask(SIG_SETMASK, &none, NULL);
+		return;
+	}
+	spawn_reset_signals();
+	proc_ignore_signals();
+	signals_clean = true;
+}
+
 pid_t proc_fork_role(const char *name)
 {
 	char comm[16];
@@ -87,8 +103,7 @@ pid_t proc_fork_role(const char *name)
 		return -errno;
 	if (pid > 0)
 		return pid;
-	spawn_reset_signals();
-	proc_ignore_signals();
+	proc_clean_signals();
 	snprintf(comm, sizeof comm, "kedge-%s", name);
 	prctl(PR_SET_NAME, comm, 0, 0, 0);
 	proc_title("kedge: %s", name);

@@ -51,6 +51,10 @@ unsigned proc_raise_nofile(unsigned want);
 /* SIGPIPE and SIGXFSZ ignored: writes report EPIPE and EFBIG instead. */
 void proc_ignore_signals(void);
 
+/* Nothing blocked, and every signal at its default but for the two above: what proc_fork_role gives its child. The
+   first call in a process or its parents settles the dispositions, and they must not be changed behind it. */
+void proc_clean_signals(void);
+
 /* `daemon chroot` / `daemon gid` / `daemon uid` of the global section; for good. */
 int proc_daemon_chroot(const char *dir, struct err *e) NODISCARD;
 int proc_daemon_ids(const gid_t *gid, const uid_t *uid, struct err *e) NODISCARD;

@@ -229,7 +229,7 @@ static int step_down(struct beneath *b, const char *c, size_t len, bool *other)
 
 int walk_beneath(int root, const char *path, unsigned flags, mode_t mode, char *real, unsigned *made)
 {
-	struct beneath b = { .root = root, .flags = flags, .mode = mode };
+	struct beneath b;      /* large: its buffers are not cleared */
 	size_t len = strlen(path);
 	bool other = false;
 	const char *c;
@@ -237,6 +237,12 @@ int walk_beneath(int root, const char *path, unsigned flags, mode_t mode, char *
 
 	if (len > PATH_LIMIT)
 		return -ENAMETOOLONG;
+	b.root = root;
+	b.flags = flags;
+	b.mode = mode;
+	b.steps = b.links = b.made = 0;
+	b.len = 0;
+	b.real[0] = '\0';
 	memcpy(b.todo, path, len + 1);
 	b.next = b.todo;
 	b.cur = openat(root, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -372,9 +378,38 @@ static int spot_step(struct spotter *s, const char *name, bool *leaf)
 	return 0;
 }
 
+/* Most paths have no link in them: the kernel walks those in one call. false: to be walked step by step. */
+static bool spot_straight(int at, const char *path, size_t len, unsigned flags, struct spot *out)
+{
+	struct open_how how = {
+		.flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
+		.resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
+	};
+	const char *slash = strrchr(path, '/'), *leaf = slash ? slash + 1 : path;
+	size_t dir_len = (size_t)(leaf - path), leaf_len = len - dir_len;
+	char dir[PATH_LIMIT + 1];
+	struct stat st;
+	long fd;
+
+	if (!leaf_len || leaf_len >= sizeof(out->leaf) || !strcmp(leaf, ".") || !strcmp(leaf, ".."))
+		return false;
+	memcpy(dir, path, dir_len);
+	dir[dir_len] = '\0';
+	fd = syscall(SYS_openat2, at, dir_len ? dir : ".", &how, sizeof(how));
+	if (fd < 0)
+		return false;
+	if (flags & SPOT_NOFOLLOW_LEAF || (fstatat((int)fd, leaf, &st, AT_SYMLINK_NOFOLLOW) < 0 ? errno == ENOENT : !S_ISLNK(st.st_mode))) {
+		memcpy(out->leaf, leaf, leaf_len + 1);
+		out->parent = (int)fd;
+		return true;
+	}
+	close((int)fd);
+	return false;
+}
+
 int walk_spot(int at, const char *path, unsigned flags, mode_t mode, struct spot *out)
 {
-	struct spotter s = { .flags = flags, .mode = mode, .cur = -1 };
+	struct spotter s;
 	size_t len = strlen(path);
 	bool leaf = false;
 	const char *c;
@@ -384,6 +419,12 @@ int walk_spot(int at, const char *path, unsigned flags, mode_t mode, struct spot
 		return -ENOENT;
 	if (len > PATH_LIMIT)
 		return -ENAMETOOLONG;
+	if (spot_straight(at, path, len, flags, out))
+		return 0;
+	s.flags = flags;
+	s.mode = mode;
+	s.cur = -1;
+	s.links = s.steps = 0;
 	memcpy(s.todo, path, len + 1);
 	s.next = s.todo;
 	strcpy(out->leaf, ".");
