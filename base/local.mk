@@ -6,6 +6,7 @@ libbase_a_SOURCES = \
 	base/mem.c base/mem.h \
 	base/buf.c base/buf.h \
 	base/text.c base/text.h \
+	base/event.c base/event.h \
 	base/clock.c base/clock.h \
 	base/charset.c base/charset.h
 

@@ -53,7 +53,7 @@ static void deliver(enum say_kind kind, const char *text, size_t size, int len)
 
 void say(enum say_kind kind, const char *fmt, ...)
 {
-	char text[4096];
+	char text[SAY_MAX + 1];
 	va_list ap;
 	int len;
 
@@ -84,7 +84,7 @@ bool say_is_utf8(void)
 
 void say_errno(enum say_kind kind, int errnum, const char *fmt, ...)
 {
-	char what[4096], text[4096];
+	char what[SAY_MAX + 1], text[SAY_MAX + 1];
 	va_list ap;
 	int len;
 

@@ -29,7 +29,10 @@ void say_set_sink(say_sink *sink, void *ctx);
 void say_set_role(const char *role);
 const char *say_role(void);
 
-/* Says one message; no newline at the end of fmt. Cut at 4095 bytes. */
+/* Longest message: what a client takes in one frame, without its newline. */
+#define SAY_MAX 5118
+
+/* Says one message; no newline at the end of fmt. Cut at SAY_MAX bytes. */
 void say(enum say_kind kind, const char *fmt, ...) PRINTF(2, 3);
 
 /* Says "rsync: [ROLE] TEXT: STRERROR (ERRNO)". */

@@ -44,6 +44,7 @@ static void print_help(void)
 		"     --no-detach             stay in the foreground\n"
 		"     --bwlimit=RATE          cap on each session, in KiB per second\n"
 		"     --log-file=FILE         log to FILE, whatever the configuration says\n"
+		"     --log-file-format=FMT   log every transferred item in this format\n"
 		"     --sockopts=OPTIONS      socket options instead of the configured ones\n"
 		"     --protocol=NUM          announce an older protocol version\n"
 		" -T, --temp-dir=DIR          directory of temporary files, unless a module or client names one\n"
@@ -77,7 +78,7 @@ static int add_dparam(struct daemon_opts *o, const char *arg)
 int cmdline_parse(struct daemon_opts *o, int argc, char **argv)
 {
 	int daemon = 0, server = 0, detach = 1, port = 0, family = 0, bwlimit = 0, protocol = HS_PROTOCOL, check = 0;
-	char *config = NULL, *address = NULL, *log_file = NULL, *sockopts = NULL, *temp_dir = NULL;
+	char *config = NULL, *address = NULL, *log_file = NULL, *log_format = NULL, *sockopts = NULL, *temp_dir = NULL;
 	struct poptOption table[] = {
 		{ "daemon", 0, POPT_ARG_NONE, &daemon, 0, NULL, NULL },
 		{ "config", 0, POPT_ARG_STRING, &config, 0, NULL, NULL },
@@ -91,6 +92,7 @@ int cmdline_parse(struct daemon_opts *o, int argc, char **argv)
 		{ "no-detach", 0, POPT_ARG_VAL, &detach, 0, NULL, NULL },
 		{ "bwlimit", 0, POPT_ARG_INT, &bwlimit, 0, NULL, NULL },
 		{ "log-file", 0, POPT_ARG_STRING, &log_file, 0, NULL, NULL },
+		{ "log-file-format", 0, POPT_ARG_STRING, &log_format, 0, NULL, NULL },
 		{ "sockopts", 0, POPT_ARG_STRING, &sockopts, 0, NULL, NULL },
 		{ "protocol", 0, POPT_ARG_INT, &protocol, 0, NULL, NULL },
 		{ "temp-dir", 'T', POPT_ARG_STRING, &temp_dir, 0, NULL, NULL },
@@ -132,6 +134,7 @@ int cmdline_parse(struct daemon_opts *o, int argc, char **argv)
 	o->config = config;
 	o->address = address;
 	o->log_file = log_file;
+	o->log_format = log_format;
 	o->sockopts = sockopts;
 	o->temp_dir = temp_dir;
 	o->port = port;

@@ -61,6 +61,14 @@ struct connection {
 	int lock_fd;
 	struct buf text[CP_COUNT];      /* expanded strings that outlive a call */
 
+	/* hooks */
+	struct buf args;                /* "RSYNC_ARGn=…" of the request, NUL-terminated each */
+	unsigned nargs;
+	bool args_cut;                  /* more than a hook can be given */
+	pid_t converter;                /* name converter, 0: none */
+	int to_converter, from_converter;
+	bool converter_failed;
+
 	/* the session */
 	char request[2048];
 	bool sending;
@@ -79,6 +87,11 @@ void conn_arm(struct connection *c, int timeout);
 const char *conn_real_host(struct connection *c);
 
 void conn_penalty(struct connection *c, unsigned seconds);
+
+/* An event of this connection in the log: fmt is the line for people; fields for programs are host, addr, module, and
+   verdict, user and module where they are given (NULL: left out). */
+void conn_event(const struct connection *c, const char *event, const char *verdict, const char *user, const char *module,
+		const char *fmt, ...) PRINTF(6, 7);
 
 /* login.c: what the gate may ask. Fill in the verdict. */
 void login_select(struct connection *c, const struct gate_select *q, struct gate_verdict *v);

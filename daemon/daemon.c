@@ -198,6 +198,7 @@ void daemon_open_log(struct daemon *d)
 	const char *file = d->opt.log_file ? d->opt.log_file : daemon_string(&v[CP_LOG_FILE], &path);
 	int old = log_open(file, daemon_string(&v[CP_SYSLOG_TAG], &tag), v[CP_SYSLOG_FACILITY].num);
 
+	log_set_form(v[CP_LOG_FORM].str);
 	if (old >= 0)
 		close(old);
 }

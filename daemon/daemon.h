@@ -16,6 +16,7 @@ struct daemon_opts {
 	const char *config;             /* NULL: the default place */
 	const char *address;
 	const char *log_file;           /* --log-file: wins over the configuration */
+	const char *log_format;         /* --log-file-format: items of every module in this format; "": none; NULL: not given */
 	const char *sockopts;
 	const char *temp_dir;
 	const char **dparams;           /* NULL-terminated */

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <syslog.h>
 #include <time.h>
@@ -30,6 +31,11 @@ void log_init(bool to_stderr)
 
 void log_to_stderr(bool on) { stderr_too = on; }
 int log_fd(void) { return dest.fd; }
+
+void log_set_form(const char *form)
+{
+	dest.json = !strcasecmp(form, "json");
+}
 
 void log_set_relay(void (*relay)(void *ctx, const char *text), void *ctx)
 {
@@ -79,40 +85,95 @@ size_t log_format_record(char *out, time_t now, pid_t pid, const char *text, siz
 	return n;
 }
 
-static void write_record(const char *text, size_t len)
+/* One write(2) of a whole record, as long as the process has not written its share. */
+static void write_out(const char *text, size_t n)
 {
 	char record[LOG_RECORD_MAX];
-	size_t n = log_format_record(record, time(NULL), getpid(), text, len);
 	uint64_t before = written;
 	ssize_t w;
 
 	if (before > LOG_SESSION_MAX)
 		return;
 	written = before + n;
-	if (before + n > LOG_SESSION_MAX)
+	if (before + n > LOG_SESSION_MAX) {
 		n = log_format_record(record, time(NULL), getpid(), "log suppressed", 14);
+		text = record;
+	}
 	do
-		w = write(dest.fd, record, n);
+		w = write(dest.fd, text, n);
 	while (w < 0 && errno == EINTR);
 }
 
-static void one_line(enum say_kind kind, const char *text, size_t len)
+static int priority(enum say_kind kind)
 {
+	return dest.facility | (kind <= SAY_WARNING ? LOG_WARNING : LOG_INFO);
+}
+
+static void emit_text(enum say_kind kind, const char *text, size_t len)
+{
+	char record[LOG_RECORD_MAX];
+
 	if (dest.relay) {
 		char copy[LOG_MESSAGE_MAX + 1];
 
 		snprintf(copy, sizeof copy, "%.*s", (int)MIN(len, (size_t)LOG_MESSAGE_MAX), text);
 		dest.relay(dest.relay_ctx, copy);
 	} else if (dest.fd >= 0) {
-		write_record(text, len);
+		write_out(record, log_format_record(record, time(NULL), getpid(), text, len));
 	} else {
 		_cleanup_buf_ struct buf b = BUF_INIT(NULL);
 
 		text_escape(&b, text, MIN(len, (size_t)LOG_MESSAGE_MAX));
-		syslog(dest.facility | (kind <= SAY_WARNING ? LOG_WARNING : LOG_INFO), "%s\n", buf_str(&b));
+		syslog(priority(kind), "%s\n", buf_str(&b));
+	}
+}
+
+static void emit_event(enum say_kind kind, const char *event, const struct event_field *f, size_t n)
+{
+	_cleanup_buf_ struct buf b = BUF_INIT(NULL);
+
+	json_event(&b, event, f, n, dest.fd >= 0 && !dest.relay ? LOG_OBJECT_MAX : LOG_MESSAGE_MAX);
+	if (b.failed)
+		return;
+	if (dest.relay) {
+		dest.relay(dest.relay_ctx, buf_str(&b));
+	} else if (dest.fd >= 0) {
+		buf_addc(&b, '\n');
+		write_out(buf_str(&b), b.len);
+	} else {
+		syslog(priority(kind), "%s\n", buf_str(&b));
+	}
+}
+
+static void one_line(enum say_kind kind, const char *text, size_t len)
+{
+	if (dest.json) {
+		char copy[LOG_MESSAGE_MAX + 1];
+
+		snprintf(copy, sizeof copy, "%.*s", (int)MIN(len, (size_t)LOG_MESSAGE_MAX), text);
+		const struct event_field f[] = {
+			EVENT_FIELD_TEXT("level", kind <= SAY_ERROR ? "error" : kind == SAY_WARNING ? "warning" : "info"),
+			EVENT_FIELD_TEXT("text", copy),
+		};
+		emit_event(kind, "message", f, ARRAY_SIZE(f));
+	} else {
+		emit_text(kind, text, len);
 	}
 	if (stderr_too && kind != SAY_LOG)
 		fprintf(stderr, "%.*s\n", (int)len, text);
+}
+
+void log_event(const char *event, const struct event_field *f, size_t n, const char *text)
+{
+	if (dest.json)
+		emit_event(SAY_LOG, event, f, n);
+	else if (text && *text)
+		emit_text(SAY_LOG, text, strlen(text));
+}
+
+void log_relayed(const char *text)
+{
+	emit_text(SAY_LOG, text, strlen(text));
 }
 
 void log_sink(void *ctx, enum say_kind kind, const char *text, size_t len)
@@ -134,6 +195,12 @@ void log_line(enum say_kind kind, const char *text)
 void log_session(void *ctx, const char *text)
 {
 	log_sink(ctx, SAY_LOG, text, strlen(text));
+}
+
+void log_session_event(void *ctx, const char *event, const struct event_field *f, size_t n, const char *text)
+{
+	(void)ctx;
+	log_event(event, f, n, text);
 }
 
 void log_printf(const char *fmt, ...)

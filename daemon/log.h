@@ -8,17 +8,20 @@
 #ifndef DAEMON_LOG_H
 #define DAEMON_LOG_H
 
+#include "base/event.h"
 #include "base/say.h"
 #include "base/util.h"
 
 #define LOG_RECORD_MAX 4096     /* bytes of a record, all included */
 #define LOG_MESSAGE_MAX 2047    /* bytes of a message before escaping */
+#define LOG_OBJECT_MAX 65536    /* bytes of a JSON object; as short as a message where it goes to syslog */
 #define LOG_SESSION_MAX (64u << 20) /* bytes one process may write (spec 09 §11.1 row 41) */
 
 struct log_dest {
 	int fd;                         /* -1: syslog */
 	char tag[64];
 	int facility;
+	bool json;
 	void (*relay)(void *ctx, const char *text); /* instead of both, when not NULL */
 	void *relay_ctx;
 };
@@ -29,6 +32,8 @@ void log_init(bool to_stderr);
 /* Opens the file (append; mode 0644 under umask | 022) or falls back to syslog, saying so. path "": syslog.
    Keeps the old destination's descriptor open for the caller to close: returns it, or -1. */
 int log_open(const char *path, const char *tag, int facility);
+/* `log form`: one JSON object a line instead of text. */
+void log_set_form(const char *form);
 void log_set_relay(void (*relay)(void *ctx, const char *text), void *ctx);
 void log_to_stderr(bool on);
 int log_fd(void);
@@ -36,13 +41,20 @@ int log_fd(void);
 /* One line. kind decides the syslog severity. */
 void log_line(enum say_kind kind, const char *text);
 void log_printf(const char *fmt, ...) PRINTF(1, 2);
+/* An event: its text, where the log is for people (NULL or "": nothing there), its fields where it is for programs. */
+void log_event(const char *event, const struct event_field *f, size_t n, const char *text);
+#define LOG_EVENT(event, text, ...) log_event(event, (const struct event_field[]){ __VA_ARGS__ }, \
+	sizeof((const struct event_field[]){ __VA_ARGS__ }) / sizeof(struct event_field), text)
+/* A line that another process of ours has formatted, for syslog. */
+void log_relayed(const char *text);
 /* "rsync: [ROLE] …" and "rsync error: TEXT (code N) at …" of a process's end. */
 void log_exit(int code, const char *role);
 
 /* For say_set_sink(): everything said goes to the log. */
 void log_sink(void *ctx, enum say_kind kind, const char *text, size_t len);
-/* For session_start.log. */
+/* For session_start.log and session_start.event. */
 void log_session(void *ctx, const char *text);
+void log_session_event(void *ctx, const char *event, const struct event_field *f, size_t n, const char *text);
 
 /* Formats a record of the log file; returns its length (LF included, no NUL). out takes LOG_RECORD_MAX. */
 size_t log_format_record(char *out, time_t now, pid_t pid, const char *text, size_t len);

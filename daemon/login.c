@@ -66,12 +66,12 @@ static bool challenge(struct connection *c, struct gate_verdict *v)
 	case FLOOR_OK:
 		break;
 	case FLOOR_WEAKER:
-		log_printf("auth failed on module %s from %s (%s): negotiated auth digest %s is weaker than the required "
+		conn_event(c, "auth", "failed", NULL, c->m->name, "auth failed on module %s from %s (%s): negotiated auth digest %s is weaker than the required "
 			   "'auth digest = %s'", c->m->name, c->host, c->peer.text, hs_digest_name(c->digest), floor);
 		auth_failed(c, v);
 		return false;
 	case FLOOR_UNKNOWN:
-		log_printf("auth failed on module %s from %s (%s): the configured 'auth digest = %s' is not a supported "
+		conn_event(c, "auth", "failed", NULL, c->m->name, "auth failed on module %s from %s (%s): the configured 'auth digest = %s' is not a supported "
 			   "digest on this build", c->m->name, c->host, c->peer.text, floor);
 		auth_failed(c, v);
 		return false;
@@ -111,13 +111,13 @@ void login_select(struct connection *c, const struct gate_select *q, struct gate
 	memcpy(c->early, q->early, c->early_len);
 	c->m = conf_find_module(c->d->conf, q->module);
 	if (!c->m) {
-		log_printf("unknown module '%s' tried from %s (%s)", q->module, c->host, c->peer.text);
+		conn_event(c, "unknown-module", "denied", NULL, q->module, "unknown module '%s' tried from %s (%s)", q->module, c->host, c->peer.text);
 		verdict_error(v, "Unknown module '%s'", q->module);
 		return;
 	}
 	c->vars[VAR_MODULE_NAME].value = c->m->name;
 	if (!host_allowed(c)) {
-		log_printf("rsync denied on module %s from %s (%s)", c->m->name, c->host, c->peer.text);
+		conn_event(c, "access", "denied", NULL, c->m->name, "rsync denied on module %s from %s (%s)", c->m->name, c->host, c->peer.text);
 		if (conn_num(c, CP_LIST) > 0)
 			verdict_error(v, "access denied to %s from %s (%s)", c->m->name, c->host, c->peer.text);
 		else
@@ -125,7 +125,8 @@ void login_select(struct connection *c, const struct gate_select *q, struct gate
 		return;
 	}
 	if (!c->rsh)
-		log_printf("rsync allowed access on module %s from %s (%s)", c->m->name, c->host, c->peer.text);
+		conn_event(c, "access", "allowed", NULL, c->m->name, "rsync allowed access on module %s from %s (%s)", c->m->name,
+			   c->host, c->peer.text);
 	refused = conf_refused_param(c->m);
 	if (refused != CP_UNKNOWN) {
 		log_printf("module %s: \"%s\" is not implemented: refused", c->m->name, conf_defs[refused].name);
@@ -188,17 +189,22 @@ void login_answer(struct connection *c, const struct gate_answer *a, struct gate
 	const char *why;
 
 	if (a->malformed) {
-		log_printf("auth failed on module %s from %s (%s): invalid challenge response", c->m->name, c->host, c->peer.text);
+		conn_event(c, "auth", "failed", NULL, c->m->name, "auth failed on module %s from %s (%s): invalid challenge response",
+			   c->m->name, c->host, c->peer.text);
 		auth_failed(c, v);
 		return;
 	}
 	why = check_answer(c, a);
 	OPENSSL_cleanse(c->challenge, sizeof c->challenge);
 	if (why) {
-		log_printf("auth failed on module %s from %s (%s) for %s: %s", c->m->name, c->host, c->peer.text, a->user, why);
+		conn_event(c, "auth", "failed", a->user, c->m->name, "auth failed on module %s from %s (%s) for %s: %s", c->m->name,
+			   c->host, c->peer.text, a->user, why);
 		auth_failed(c, v);
 		return;
 	}
 	snprintf(c->user, sizeof c->user, "%s", a->user);
+	/* Worth no line for people: the request's line names the user. */
+	LOG_EVENT("auth", NULL, EVENT_FIELD_TEXT("host", c->host), EVENT_FIELD_TEXT("addr", c->peer.text),
+		  EVENT_FIELD_TEXT("module", c->m->name), EVENT_FIELD_TEXT("user", c->user), EVENT_FIELD_TEXT("verdict", "ok"));
 	granted(c, v);
 }

@@ -9,6 +9,7 @@
 #include "daemon/handshake.h"
 #include "daemon/proxy.h"
 #include "sandbox/chan.h"
+#include "session/session.h"
 
 enum message_type {
 	/* gate to monitor */
@@ -24,6 +25,7 @@ enum message_type {
 	WORKER_NAME,            /* id to name; answered by WORKER_NAME_IS */
 	WORKER_ID,              /* name to id; answered by WORKER_ID_IS */
 	WORKER_LOG,             /* a line for syslog; no answer */
+	WORKER_ARG,             /* an argument for hooks, before the request; no answer */
 	/* monitor to worker */
 	WORKER_GO = 48,
 	WORKER_NAME_IS,
@@ -65,7 +67,9 @@ struct gate_verdict {
 #define NAME_MAX_LEN 255
 
 struct worker_request { struct chan_head head; uint8_t sending, wants_devices; uint8_t pad[2]; char request[2048]; };
-struct worker_go { struct chan_head head; int32_t ok; };
+/* refused: the pre-xfer exec said no, text is for the client. */
+struct worker_go { struct chan_head head; uint32_t refused; char text[PRE_XFER_TEXT]; };
+struct worker_arg { struct chan_head head; char text[5120]; };
 struct worker_name { struct chan_head head; uint32_t is_group, id; };
 struct worker_name_is { struct chan_head head; int32_t found; char name[NAME_MAX_LEN + 1]; };
 struct worker_id { struct chan_head head; uint32_t is_group; char name[NAME_MAX_LEN + 1]; };

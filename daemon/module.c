@@ -277,6 +277,7 @@ static void switch_log(struct connection *c)
 	const struct conf_value *m = c->m->v, *g = c->d->conf->global;
 	int old;
 
+	log_set_form(conn_string(c, CP_LOG_FORM));
 	if (m[CP_SYSLOG_FACILITY].num == g[CP_SYSLOG_FACILITY].num && m[CP_SYSLOG_TAG].str == g[CP_SYSLOG_TAG].str &&
 	    (c->d->opt.log_file || m[CP_LOG_FILE].str == g[CP_LOG_FILE].str))
 		return;
@@ -294,7 +295,7 @@ static int enter(struct connection *c, struct place *pl, struct gate_verdict *v)
 	switch_log(c);
 	if (conn_num(c, CP_INSECURE_LINKS) > 0)
 		log_printf("module %s allows insecure links", c->m->name);
-	if (hooks_prepare_post(c, v) < 0 || hooks_early(c, v) < 0)
+	if (hooks_prepare(c) < 0 || hooks_early(c, v) < 0)
 		return -1;
 	c->vars[VAR_PID].value = c->pid_text;
 	if (open_root(c, pl, v) < 0 || check_munging(c, pl, v) < 0)
@@ -319,10 +320,12 @@ int module_enter(struct connection *c, struct gate_verdict *v)
 void module_leave(struct connection *c)
 {
 	broker_stop(&c->broker);
+	hooks_stop_converter(c);
 	if (c->m)
 		hooks_post(c, c->worker_status);
 	anchor_unref(c->root);
 	filt_free(c->filter);
 	charset_close(c->charset);
+	buf_free(&c->args);
 	/* The slot goes with the process: closing the lock file here would be the same a moment earlier. */
 }

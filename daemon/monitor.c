@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -139,8 +140,22 @@ static int introduce(struct connection *c)
 	}
 	if (geteuid() != 0)
 		c->d->root = c->d->can_chroot = false;
-	log_printf("connect from %s (%s)", c->host, c->peer.text);
+	conn_event(c, "connect", NULL, NULL, NULL, "connect from %s (%s)", c->host, c->peer.text);
 	return 0;
+}
+
+void conn_event(const struct connection *c, const char *event, const char *verdict, const char *user, const char *module,
+		const char *fmt, ...)
+{
+	char text[LOG_MESSAGE_MAX + 1];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof text, fmt, ap);
+	va_end(ap);
+	LOG_EVENT(event, text, EVENT_FIELD_TEXT("host", c->host), EVENT_FIELD_TEXT("addr", c->peer.text),
+		  EVENT_FIELD_TEXT("module", module), EVENT_FIELD_TEXT("user", user), EVENT_FIELD_TEXT("verdict", verdict),
+		  EVENT_FIELD_TEXT("text", verdict ? text : NULL));
 }
 
 /* ---- the gate ---- */
@@ -224,7 +239,7 @@ static int on_list(struct chan_server *srv, const void *msg, int fd)
 
 	(void)msg;
 	(void)fd;
-	log_printf("module-list request from %s (%s)", c->host, c->peer.text);
+	conn_event(c, "list", NULL, NULL, NULL, "module-list request from %s (%s)", c->host, c->peer.text);
 	chan_server_state(srv, ST_OVER);
 	return 0;
 }

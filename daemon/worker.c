@@ -14,6 +14,7 @@
 
 #include "base/say.h"
 #include "daemon/connection.h"
+#include "daemon/hooks.h"
 #include "daemon/log.h"
 #include "sandbox/confine.h"
 #include "session/ids.h"
@@ -23,6 +24,8 @@
 struct monitor_link {
 	struct chan chan;
 	pthread_mutex_t lock;
+	bool converter;                 /* names are a program's of the module */
+	bool hooks;                     /* the monitor wants to know the arguments */
 };
 
 static bool sendable(const char *name)
@@ -60,8 +63,11 @@ static int ask_id(void *ctx, bool is_group, const char *name, uint32_t *id)
 	struct worker_id_is a;
 	int r;
 
-	if (!sendable(name))
+	if (!sendable(name)) {
+		if (l->converter)
+			say(SAY_ERROR, "invalid name-converter token: %s", name);
 		return -ENOENT;
+	}
 	strcpy(q.name, name);
 	pthread_mutex_lock(&l->lock);
 	r = chan_call(&l->chan, WORKER_ID, &q, sizeof q, WORKER_ID_IS, &a, sizeof a, -1);
@@ -72,18 +78,29 @@ static int ask_id(void *ctx, bool is_group, const char *name, uint32_t *id)
 	return 0;
 }
 
-static int tell_request(void *ctx, bool sending, bool wants_devices, const char *request)
+static int tell_request(void *ctx, const struct session_request *rq, char *message)
 {
 	struct monitor_link *l = ctx;
-	struct worker_request q = { .sending = sending, .wants_devices = wants_devices };
+	struct worker_request q = { .sending = rq->sending, .wants_devices = rq->wants_devices };
 	struct worker_go a;
-	int r;
+	int r = 0;
 
-	snprintf(q.request, sizeof q.request, "%s", request);
+	snprintf(q.request, sizeof q.request, "%s", rq->text);
 	pthread_mutex_lock(&l->lock);
-	r = chan_call(&l->chan, WORKER_REQUEST, &q, sizeof q, WORKER_GO, &a, sizeof a, -1);
+	for (size_t i = 0; i < rq->nargs && l->hooks && r == 0; i++) {
+		struct worker_arg m = { 0 };
+
+		snprintf(m.text, sizeof m.text, "%s", rq->args[i]);
+		r = chan_send(&l->chan, WORKER_ARG, &m, sizeof m);
+	}
+	if (r == 0)
+		r = chan_call(&l->chan, WORKER_REQUEST, &q, sizeof q, WORKER_GO, &a, sizeof a, -1);
 	pthread_mutex_unlock(&l->lock);
-	return r < 0 || !a.ok ? -1 : 0;
+	if (r < 0)
+		return -1;
+	a.text[sizeof a.text - 1] = '\0';
+	strcpy(message, a.text);
+	return a.refused ? 1 : 0;
 }
 
 static void relay_line(void *ctx, const char *text)
@@ -97,6 +114,22 @@ static void relay_line(void *ctx, const char *text)
 	pthread_mutex_unlock(&l->lock);
 }
 
+/* `numeric ids` (06 §3.6): with a name converter a chroot is no reason to leave names alone. */
+static bool ids_are_numeric(const struct connection *c)
+{
+	int set = conn_num(c, CP_NUMERIC_IDS);
+
+	return c->chrooted ? set != 0 && !c->text[CP_NAME_CONVERTER].len : set > 0;
+}
+
+/* NULL: items are not logged. --log-file-format turns them on for every module. */
+static const char *item_format(struct connection *c)
+{
+	if (c->d->opt.log_format)
+		return *c->d->opt.log_format ? c->d->opt.log_format : NULL;
+	return conn_num(c, CP_TRANSFER_LOGGING) > 0 ? conn_string(c, CP_LOG_FORMAT) : NULL;
+}
+
 static void fill_policy(struct connection *c, struct session_policy *p)
 {
 	*p = (struct session_policy){
@@ -104,7 +137,7 @@ static void fill_policy(struct connection *c, struct session_policy *p)
 		.read_only = c->read_only, .write_only = conn_num(c, CP_WRITE_ONLY) > 0,
 		.timeout = conn_num(c, CP_TIMEOUT),
 		.sanitize = c->sanitize, .munge_symlinks = c->munge,
-		.ids_are_numeric = c->chrooted ? conn_num(c, CP_NUMERIC_IDS) != 0 : conn_num(c, CP_NUMERIC_IDS) > 0,
+		.ids_are_numeric = ids_are_numeric(c),
 		.fake_super = conn_num(c, CP_FAKE_SUPER) > 0,
 		.ignore_errors = conn_num(c, CP_IGNORE_ERRORS) > 0,
 		.ignore_nonreadable = conn_num(c, CP_IGNORE_NONREADABLE) > 0,
@@ -119,6 +152,8 @@ static void fill_policy(struct connection *c, struct session_policy *p)
 		.filter = c->filter,
 		.super_allowed = c->id.set ? c->id.uid == 0 : geteuid() == 0,
 		.device_open = conn_num(c, CP_DEVICE_OPEN) > 0,
+		.log_format = item_format(c), .log_json = !strcasecmp(c->m->v[CP_LOG_FORM].str, "json"),
+		.module_path = buf_str(&c->path),
 	};
 	if (c->d->opt.temp_dir && !*p->temp_dir)
 		p->temp_dir = c->d->opt.temp_dir;
@@ -207,7 +242,7 @@ static _Noreturn void worker_process(struct connection *c, struct chan end)
 		.handshake_seconds = c->rsh ? 0 : conn_phase_seconds(conn_num(c, CP_TIMEOUT)),
 		.user = c->user, .host = c->host, .addr = c->peer.text, .root = c->root, .ids = &ids,
 		.charset = c->charset,
-		.log = log_session, .on_request_ctx = &link,
+		.log = log_session, .event = log_session_event, .on_request_ctx = &link,
 	};
 
 	link.chan = end;
@@ -221,7 +256,9 @@ static _Noreturn void worker_process(struct connection *c, struct chan end)
 		broker_init(&broker, c->broker.worker_fd);
 		st.broker = (void *)&broker;
 	}
-	if (c->broker.worker_fd >= 0 || c->text[CP_POST_XFER_EXEC].len)
+	link.converter = c->text[CP_NAME_CONVERTER].len;
+	link.hooks = c->text[CP_PRE_XFER_EXEC].len || link.converter;
+	if (c->broker.worker_fd >= 0 || c->text[CP_POST_XFER_EXEC].len || link.hooks)
 		st.on_request = tell_request;
 	send_line(c, "@RSYNCD: OK\n");
 	_exit(session_run_daemon(&st));
@@ -235,7 +272,7 @@ static int on_request(struct chan_server *srv, const void *msg, int fd)
 {
 	struct connection *c = srv->ctx;
 	const struct worker_request *q = msg;
-	struct worker_go a = { .ok = 1 };
+	struct worker_go a = { 0 };
 
 	(void)fd;
 	c->sending = q->sending;
@@ -248,28 +285,74 @@ static int on_request(struct chan_server *srv, const void *msg, int fd)
 		else
 			broker_phase_begin(&c->broker);
 	}
+	a.refused = !hooks_pre(c, a.text, sizeof a.text);
+	if (!a.refused)
+		hooks_start_converter(c);
 	chan_server_state(srv, ST_TRANSFER);
 	return chan_send(srv->ch, WORKER_GO, &a, sizeof a);
 }
 
+static int on_arg(struct chan_server *srv, const void *msg, int fd)
+{
+	struct worker_arg m;
+
+	(void)fd;
+	memcpy(&m, msg, sizeof m);
+	m.text[sizeof m.text - 1] = '\0';
+	hooks_take_arg(srv->ctx, m.text);
+	return 0;
+}
+
 static int on_name(struct chan_server *srv, const void *msg, int fd)
 {
+	struct connection *c = srv->ctx;
 	const struct worker_name *q = msg;
 	struct worker_name_is a = { 0 };
 
 	(void)fd;
-	a.found = ids_of_system.name(ids_of_system.ctx, q->is_group != 0, q->id, a.name, sizeof a.name) == 0;
+	if (c->converter) {
+		char number[16];
+		int r;
+
+		snprintf(number, sizeof number, "%u", q->id);
+		r = hooks_convert(c, q->is_group ? "gid" : "uid", number, a.name, sizeof a.name);
+		if (r == -EPIPE)
+			return r;
+		a.found = r == 0;
+	} else {
+		a.found = ids_of_system.name(ids_of_system.ctx, q->is_group != 0, q->id, a.name, sizeof a.name) == 0;
+	}
 	return chan_send(srv->ch, WORKER_NAME_IS, &a, sizeof a);
+}
+
+/* Only a plain number is an id, and never the one that means "leave it". */
+static bool id_from_answer(const char *text, uint32_t *id)
+{
+	char *end;
+	unsigned long long v = strtoull(text, &end, 10);
+
+	*id = (uint32_t)v;
+	return *text >= '0' && *text <= '9' && !*end && strlen(text) <= 10 && v < UINT32_MAX;
 }
 
 static int on_id(struct chan_server *srv, const void *msg, int fd)
 {
+	struct connection *c = srv->ctx;
 	struct worker_id q;
 	struct worker_id_is a = { 0 };
 
 	(void)fd;
 	memcpy(&q, msg, sizeof q);
 	q.name[NAME_MAX_LEN] = '\0';
+	if (c->converter && sendable(q.name)) {
+		char text[NAME_MAX_LEN + 1];
+		int r = hooks_convert(c, q.is_group ? "grp" : "usr", q.name, text, sizeof text);
+
+		if (r == -EPIPE)
+			return r;
+		a.found = r == 0 && id_from_answer(text, &a.id);
+		return chan_send(srv->ch, WORKER_ID_IS, &a, sizeof a);
+	}
 	a.found = sendable(q.name) && ids_of_system.id(ids_of_system.ctx, q.is_group != 0, q.name, &a.id) == 0;
 	return chan_send(srv->ch, WORKER_ID_IS, &a, sizeof a);
 }
@@ -282,7 +365,7 @@ static int on_log(struct chan_server *srv, const void *msg, int fd)
 	(void)fd;
 	memcpy(&m, msg, sizeof m);
 	m.text[sizeof m.text - 1] = '\0';
-	log_line(SAY_LOG, m.text);
+	log_relayed(m.text);
 	return 0;
 }
 
@@ -290,6 +373,7 @@ static int on_log(struct chan_server *srv, const void *msg, int fd)
 
 /* Counts: the id lists are bounded by spec 09 §11.1 row 24, in both directions and for ACLs too. */
 static const struct chan_rule worker_rules[] = {
+	{ WORKER_ARG, "argument", sizeof(struct worker_arg), CHAN_STATE(ST_ARGUMENTS), 2 * 16000, false, on_arg },
 	{ WORKER_REQUEST, "request", sizeof(struct worker_request), CHAN_STATE(ST_ARGUMENTS), 1, false, on_request },
 	{ WORKER_NAME, "name", sizeof(struct worker_name), ANY_STATE, 4 * 65536, false, on_name },
 	{ WORKER_ID, "id", sizeof(struct worker_id), ANY_STATE, 4 * 65536, false, on_id },
@@ -379,7 +463,10 @@ int worker_serve(struct connection *c)
 		chan_close(&ours);
 		return RX_IPC;
 	}
+	/* Before the channel closes: a worker that finds it closed would go on without names. */
+	if (c->converter_failed)
+		proc_kill_wait(pid, SIGKILL);
 	chan_server_free(&srv);
 	chan_close(&ours);
-	return worker_ended(c, pid);
+	return c->converter_failed ? RX_SOCKETIO : worker_ended(c, pid);
 }

@@ -248,6 +248,7 @@ static int in_fill(struct rd *r)
 	r->p = c->ibuf + c->ip;
 	r->end = r->p + n;
 	c->ip += n;
+	c->exposed += n;
 	return 0;
 }
 
@@ -256,6 +257,7 @@ void conn_mux_in(struct conn *c, bool on)
 	/* Bytes that were exposed raw but not read belong to the new mode. */
 	if (!c->in.failed && !c->in_mux) {
 		c->ip -= rd_avail(&c->in);
+		c->exposed -= rd_avail(&c->in);
 		c->in.p = c->in.end = NULL;
 	}
 	c->in_mux = on;
@@ -284,6 +286,7 @@ static void close_frame(struct conn *c)
 
 	if (len && c->out_mux)
 		put_le32(c->frame, (uint32_t)(MSG_DATA + 7) << 24 | (uint32_t)len);
+	c->framed += len;
 	if (len)
 		c->frame = c->out.p;
 	c->out.p = c->out.end = c->frame;
@@ -426,6 +429,7 @@ static int out_big(struct wr *w, const void *data, size_t len)
 		put_le32(head, (uint32_t)(MSG_DATA + 7) << 24 | (uint32_t)n);
 		if (transmit(c, head, header_len(c), d, n) < 0)
 			return -1;
+		c->framed += n;
 		d += n;
 		len -= n;
 	}
@@ -440,6 +444,11 @@ int conn_mux_out(struct conn *c, bool on)
 	c->frame = c->obuf;
 	open_frame(c);
 	return 0;
+}
+
+uint64_t conn_pos_out(const struct conn *c)
+{
+	return c->framed + (uint64_t)(c->out.p - c->frame) - header_len(c);
 }
 
 bool conn_pending(const struct conn *c)

@@ -45,6 +45,7 @@ struct conn {
 	size_t icap, ip, iend;     /* raw bytes not yet handed to `in`: ibuf[ip, iend) */
 	size_t frame_left;         /* payload bytes of the current data frame not yet handed over */
 	uint64_t bytes_in;
+	uint64_t exposed;          /* payload handed to `in` so far */
 	/* Called for each message frame; returns 0, or -1 after rd_fail(&conn->in, ...). */
 	int (*on_msg)(void *ctx, unsigned code, const uint8_t *data, size_t len);
 	void *on_msg_ctx;
@@ -57,6 +58,7 @@ struct conn {
 	size_t ocap;
 	uint8_t *frame;            /* start of the open frame's header (or of raw bytes) */
 	uint64_t bytes_out;
+	uint64_t framed;           /* payload of closed frames */
 	int64_t bw_next;           /* clock_ms at which the rate limit lets the next write go */
 	unsigned bwlimit;          /* bytes per second; 0 = none */
 
@@ -88,6 +90,10 @@ int conn_unread(struct conn *c, const void *data, size_t len);
 /* Switches a direction to or from frames, at the current position. conn_mux_out flushes first. */
 void conn_mux_in(struct conn *c, bool on);
 int conn_mux_out(struct conn *c, bool on);
+
+/* Position in the payload of a direction: bytes without frame headers and messages. */
+static inline uint64_t conn_pos_in(const struct conn *c) { return c->exposed - rd_avail(&c->in); }
+uint64_t conn_pos_out(const struct conn *c);
 
 /* Sends everything written and posted so far. Blocks (reading meanwhile when duplex). -1 on failure. */
 int conn_flush(struct conn *c);

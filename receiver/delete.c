@@ -80,7 +80,8 @@ static int scan_dir(struct gen *g, const char *dir, struct scan *s)
 		struct dent e = { .len = (uint32_t)ent.len, .mode = type_mode(ent.type) };
 		struct dent *p;
 
-		if (!e.mode || (g->o->one_fs && e.mode == S_IFDIR)) {
+		/* A log of items may show the permissions of what is deleted. */
+		if (!e.mode || (g->o->one_fs && e.mode == S_IFDIR) || g->rx->x->log_item) {
 			if (sb_dir_lstat(d, ent.name, &st) < 0)
 				continue;
 			e.mode = st.st_mode;
@@ -156,11 +157,12 @@ static void announce(struct gen *g, const char *dir, const char *leaf, mode_t mo
 		struct fent *fake = (struct fent *)room;
 		static const struct fdir none;
 		struct item it = { .ndx = -1 };
+		struct item_record rec = { .e = fake, .it = &it, .op = "del.", .deleted = true };
 
 		fake->mode = (uint16_t)mode;
 		fake->dir = &none;
 		memcpy(fake->name, path, len + 1);
-		rx_log_item(g->rx, fake, &it, "del.");
+		rx_log_item(g->rx, &rec);
 	}
 }
 

@@ -47,7 +47,7 @@ unsigned gen_report(struct gen *g, const struct fent *e, bool exists, const stru
 
 #define INSIGNIFICANT (ITEM_BASIS_TYPE_FOLLOWS | ITEM_XNAME_FOLLOWS | ITEM_LOCAL_CHANGE)
 
-static void write_item(struct gen *g, int32_t ndx, unsigned iflags, uint8_t basis, const char *xname)
+static void fill_item(struct gen *g, int32_t ndx, unsigned iflags, uint8_t basis, const char *xname)
 {
 	size_t len = xname ? MIN(strlen(xname), sizeof g->item.xname - 1) : 0;
 
@@ -58,6 +58,11 @@ static void write_item(struct gen *g, int32_t ndx, unsigned iflags, uint8_t basi
 	if (len)
 		memcpy(g->item.xname, xname, len);
 	g->item.xname[len] = 0;
+}
+
+static void write_item(struct gen *g, int32_t ndx, unsigned iflags, uint8_t basis, const char *xname)
+{
+	fill_item(g, ndx, iflags, basis, xname);
 	wr_item(g->out, &g->ndx, g->p->version, &g->item);
 }
 
@@ -82,8 +87,16 @@ void gen_itemize(struct gen *g, const struct gitem *it, bool exists, const struc
 	if (xname)
 		iflags |= ITEM_XNAME_FOLLOWS;
 	iflags = gen_report(g, it->e, exists, st, iflags, xname);
-	if (g->p->version < 29)
+	if (g->p->version < 29) {
+		/* Such a peer gets no items, so none comes back to be logged. */
+		if (g->rx->x->log_item) {
+			struct item_record rec = { .e = it->e, .it = &g->item, .op = "recv" };
+
+			fill_item(g, it->ndx, iflags, BASIS_FNAME, xname);
+			rx_log_item(g->rx, &rec);
+		}
 		return;
+	}
 	if ((iflags & ~(unsigned)INSIGNIFICANT) || (xname && *xname) || info_gte(g->o, INFO_NAME, 2) || g->o->out_itemize_all) {
 		write_item(g, it->ndx, iflags, BASIS_FNAME, xname);
 		flush_sometimes(g);

@@ -56,12 +56,18 @@ char *entry_name(const struct fent *e, char *out)
 	return out;
 }
 
-void rx_log_item(struct rx *rx, const struct fent *e, const struct item *it, const char *op)
+void rx_log_item(struct rx *rx, struct item_record *rec)
 {
+	char name[PATH_LIMIT + 1], path[2 * PATH_LIMIT + 2];
+
 	if (!rx->x->log_item)
 		return;
+	/* The name as the list has it, also where a single file gets another one. */
+	fent_path(rec->e, name);
+	snprintf(path, sizeof path, "%s%s%s", rx->dest_path, rx->dest_path[0] ? "/" : "", name);
+	rec->path = path;
 	pthread_mutex_lock(&rx->log_lock);
-	rx->x->log_item(rx->x->log_ctx, e, it, op);
+	rx->x->log_item(rx->x->log_ctx, rec);
 	pthread_mutex_unlock(&rx->log_lock);
 }
 

@@ -138,6 +138,17 @@ static int check_echo(struct recv *r, const struct request *req)
 	return 0;
 }
 
+static void log_received(struct recv *r, const struct fent *e, bool delivered)
+{
+	struct item_record rec = { .e = e, .it = &r->item, .op = "recv" };
+
+	if (delivered) {
+		rec.data_bytes = (int64_t)(conn_pos_in(r->conn) - r->item_in);
+		rec.sum = r->item_sum;
+	}
+	rx_log_item(r->rx, &rec);
+}
+
 static int conclude(struct recv *r, const struct request *req, const struct fent *e, enum outcome oc)
 {
 	bool told = r->rx->inc || r->o->hard_links;
@@ -145,10 +156,10 @@ static int conclude(struct recv *r, const struct request *req, const struct fent
 	switch (oc) {
 	case OUTCOME_OK:
 		rx_success(r->rx, req->ndx);
-		rx_log_item(r->rx, e, &r->item, "recv");
+		log_received(r, e, !r->rx->dry);
 		return told ? recv_event(r, EV_OK, req->ndx, NULL) : 0;
 	case OUTCOME_DELAYED:
-		rx_log_item(r->rx, e, &r->item, "recv");
+		log_received(r, e, true);
 		return 0;
 	case OUTCOME_REDO:
 		return recv_event(r, EV_REDO, req->ndx, NULL);
@@ -185,6 +196,7 @@ static int item(struct recv *r, int32_t ndx)
 	r->item.ndx = ndx;
 	rd_item(r->in, &r->item, r->p->version);
 	r->item.ndx = ndx;
+	r->item_in = conn_pos_in(r->conn);
 	if (r->in->failed)
 		return -1;
 	/* The keep-alive of protocol 29 (spec 03 §3.6). */
@@ -196,7 +208,7 @@ static int item(struct recv *r, int32_t ndx)
 	if (!e)
 		return rd_fail(r->in, RX_PROTOCOL, "refusing transfer of cleared file index %d [%s]", ndx, say_role());
 	if (!(r->item.flags & ITEM_TRANSFER)) {
-		rx_log_item(r->rx, e, &r->item, "recv");
+		log_received(r, e, false);
 		return 0;
 	}
 	if (!FENT_IS_REG(e) || ndx < fl->ndx_start)
@@ -425,6 +437,8 @@ int receiver_run(struct xfer *x)
 	rc = rx_init(&rx, x, x->conn->in.err);
 	if (rc == 0)
 		rc = recv_init(&r, &rx);
+	if (rc == 0 && x->o->am_daemon)
+		say(SAY_LOG, "receiving file list");
 	if (rc == 0)
 		rc = first_lists(&r, &first, &second);
 	if (rc == 0) {
@@ -433,6 +447,8 @@ int receiver_run(struct xfer *x)
 	}
 	x->io_error |= atomic_load(&rx.io_error);
 	x->conn->on_msg = NULL;
+	if (r.set)
+		x->stats.total_size = flist_set_stats(r.set)->total_size;
 	recv_done(&r);
 	rx_done(&rx);
 	return rc;

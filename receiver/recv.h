@@ -21,6 +21,8 @@ struct recv {
 	struct flist_set *set;
 	struct ndx_state ndx;
 	struct item item;              /* the item at hand */
+	uint64_t item_in;              /* stream position behind its header */
+	uint8_t item_sum[CSUM_MAX_LEN];        /* whole-file digest of the latest delivery */
 	struct token_in *tok;
 	struct csum_ctx *sum;
 	uint8_t *gather;               /* OUTW_GATHER bytes */

@@ -375,6 +375,7 @@ static int verify(struct delivery *d, bool *good)
 		return -1;
 	csum_final(r->sum, have);
 	*good = memcmp(want, have, len) == 0;
+	memcpy(r->item_sum, have, len);
 	return 0;
 }
 

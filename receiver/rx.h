@@ -140,7 +140,7 @@ int path_join(char *out, const char *dir, const char *leaf);
 size_t rx_wire_name(const struct rx *rx, const char *name, size_t len, char *out);
 
 /* Puts an item into the daemon's log. */
-void rx_log_item(struct rx *rx, const struct fent *e, const struct item *it, const char *op);
+void rx_log_item(struct rx *rx, struct item_record *rec);
 
 /* Tells the peer that a source may be removed. */
 void rx_success(struct rx *rx, int32_t ndx);

@@ -5,6 +5,7 @@
 #include "sender/sender.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 #include "base/say.h"
 
@@ -22,10 +23,23 @@ struct fent *request_entry(struct sender *s, int32_t ndx, struct flist **out)
 	return e;
 }
 
-static void item_done(struct sender *s, const struct fent *e)
+static void item_done(struct sender *s, const struct fent *e, bool delivered)
 {
-	if (s->x->log_item)
-		s->x->log_item(s->x->log_ctx, e, &s->item, "send");
+	struct item_record rec = { .e = e, .it = &s->item, .op = "send" };
+	const char *at = s->roots[e->root].at;
+	char name[PATH_LIMIT + 1], path[2 * PATH_LIMIT + 2];
+
+	if (!s->x->log_item)
+		return;
+	fent_path(e, name);
+	snprintf(path, sizeof path, "%s%s%s", at, *at ? "/" : "", name);
+	rec.path = path;
+	if (delivered) {
+		rec.data_bytes = (int64_t)(conn_pos_out(s->c) - s->item_out);
+		rec.sum_bytes = (int64_t)(conn_pos_in(s->c) - s->item_in);
+		rec.sum = s->item_sum;
+	}
+	s->x->log_item(s->x->log_ctx, &rec);
 }
 
 static void echo(struct sender *s)
@@ -98,12 +112,14 @@ static int deliver(struct sender *s, struct fent *e, int fd, const struct stat *
 	};
 	struct search_result res;
 
+	s->item_out = conn_pos_out(s->c);
 	echo(s);
 	sum_head_write(s->w, &s->sums.head);
 	token_out_begin(s->tokens, s->w);
 	if (search_send(s->search, &job, s->tokens, &res, s->err) < 0)
 		return -1;
 	wr_bytes(s->w, res.digest, csum_len(s->x->p->xfer_sum));
+	memcpy(s->item_sum, res.digest, csum_len(s->x->p->xfer_sum));
 	s->x->literal += (int64_t)res.literal;
 	s->x->matched += (int64_t)res.matched;
 	if (res.read_errno)
@@ -122,9 +138,10 @@ static int handle_transfer(struct sender *s, struct fent *e)
 	if (s->o->dry_run) {
 		echo(s);
 		s->x->files_sent++;
-		item_done(s, e);
+		item_done(s, e, false);
 		return 0;
 	}
+	s->item_in = conn_pos_in(s->c);
 	if (sum_head_read(s->r, &head, s->proto, csum_len(s->x->p->xfer_sum), s->err) < 0 ||
 	    sums_read(&s->sums, s->r, &head, s->x->p->xfer_sum, append == APPEND_OFF, SUM_TABLE_LIMIT, s->err) < 0)
 		return -1;
@@ -151,7 +168,7 @@ static int handle_transfer(struct sender *s, struct fent *e)
 	if (s->o->remove_source && remove_note(s, s->item.ndx, &st) < 0)
 		return -1;
 	s->x->files_sent++;
-	item_done(s, e);
+	item_done(s, e, true);
 	return 0;
 }
 
@@ -184,6 +201,6 @@ int request_handle(struct sender *s, int32_t ndx)
 	if (it->flags & ITEM_TRANSFER)
 		return handle_transfer(s, e);
 	echo(s);
-	item_done(s, e);
+	item_done(s, e, false);
 	return 0;
 }

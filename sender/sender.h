@@ -157,6 +157,8 @@ struct sender {
 
 	/* request.c */
 	struct item item;
+	uint64_t item_in, item_out;    /* stream positions behind its header, and where the answer begins */
+	uint8_t item_sum[CSUM_MAX_LEN];        /* whole-file digest of what was just delivered */
 	struct csum_ctx *xfer_sum;
 	struct search *search;
 	struct token_out *tokens;

@@ -9,13 +9,16 @@
 #include "base/clock.h"
 #include "base/say.h"
 #include "session/args.h"
+#include "session/itemlog.h"
 #include "session/run.h"
 #include "session/setup.h"
 
 struct request {
 	struct options p;
-	struct words batch1, batch2, split, clean, paths;
+	struct words batch1, batch2, split, clean, paths, hook;
 	char text[2048];           /* what the client asked for, for logs and hooks */
+	char refusal[PRE_XFER_TEXT];
+	struct itemlog log;
 };
 
 /* The file arguments joined by blanks; they stop being added at about 1 kB (06 §6.3). */
@@ -130,14 +133,84 @@ static int check_direction(struct session *s, const struct session_policy *m)
 
 static void log_request(const struct session *s, const struct session_start *st, const char *text)
 {
-	say(SAY_LOG, "rsync %s %s from %s%s%s (%s)", s->o.am_sender ? "on" : "to", text, st->user, *st->user ? "@" : "",
-	    st->host, st->addr);
+	_cleanup_buf_ struct buf line = BUF_INIT(NULL);
+	const struct event_field f[] = {
+		EVENT_FIELD_TEXT("op", s->o.am_sender ? "send" : "recv"), EVENT_FIELD_NAME("request", text),
+		EVENT_FIELD_TEXT("module", st->policy.module), EVENT_FIELD_TEXT("user", *st->user ? st->user : NULL),
+		EVENT_FIELD_TEXT("host", st->host), EVENT_FIELD_TEXT("addr", st->addr),
+	};
+
+	buf_addf(&line, "rsync %s %s from %s%s%s (%s)", s->o.am_sender ? "on" : "to", text, st->user, *st->user ? "@" : "",
+		 st->host, st->addr);
+	route_event(&s->route, "request", f, ARRAY_SIZE(f), buf_str(&line));
+}
+
+static int add_words(struct words *to, const char *const *v, int n, bool up_to_dot)
+{
+	for (int i = 0; i < n; i++) {
+		if (words_add(to, v[i], strlen(v[i])) < 0)
+			return -1;
+		if (up_to_dot && !strcmp(v[i], "."))
+			break;
+	}
+	return 0;
+}
+
+/* The argument vector that hooks see: options as they came, paths as they will be used (06 §10.2). */
+static int hook_args(struct request *rq, bool broken)
+{
+	const struct words *paths = &rq->paths;
+
+	if (words_add(&rq->hook, "rsyncd", 6) < 0 || add_words(&rq->hook, rq->batch1.v, rq->batch1.n, !rq->p.secluded) < 0)
+		return -1;
+	if (rq->p.secluded && rq->batch2.n > 1 && add_words(&rq->hook, rq->batch2.v + 1, rq->batch2.n - 1, true) < 0)
+		return -1;
+	return broken ? add_words(&rq->hook, rq->p.paths, rq->p.npaths, false) : add_words(&rq->hook, paths->v, paths->n, false);
+}
+
+/* Tells the monitor, which runs the module's hook. 1: the hook refuses. */
+static int announce(struct session *s, const struct session_start *st, struct request *rq, bool broken)
+{
+	struct session_request r = {
+		.sending = s->o.am_sender, .wants_devices = s->o.devices && !s->o.drop_devices, .text = rq->text,
+	};
+	int rc;
+
+	if (!st->on_request)
+		return 0;
+	if (hook_args(rq, broken) < 0)
+		return rd_fail(&s->conn.in, RX_MALLOC, "out of memory for arguments");
+	r.args = rq->hook.v;
+	r.nargs = (size_t)rq->hook.n;
+	rc = st->on_request(st->on_request_ctx, &r, rq->refusal);
+	return rc < 0 ? rd_fail(&s->conn.in, RX_IPC, "the monitor refused the request") : rc;
+}
+
+/* Says a refusal line by line and ends with its code. */
+static int refused(struct session *s, char *text)
+{
+	char *line, *save = NULL;
+
+	for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
+		say(SAY_ERROR, "%s", line);
+	s->in_err.quiet = true;
+	return rd_fail(&s->conn.in, RX_UNSUPPORTED, "%s", "");
+}
+
+static int start_item_log(struct session *s, const struct session_start *st, struct itemlog *il)
+{
+	*il = (struct itemlog){
+		.format = st->policy.log_format, .host = st->host, .addr = st->addr, .user = st->user,
+		.module = st->policy.module, .module_path = st->policy.module_path, .sink = st->event, .sink_ctx = st->log_ctx,
+	};
+	return st->event ? itemlog_start(il, &s->x, st->policy.log_json, s->conn.in.err) : 0;
 }
 
 static int run(struct session *s, const struct session_start *st, struct request *rq)
 {
 	struct conn *c = &s->conn;
 	bool broken;
+	int rejected;
 
 	if (st->unread_len && conn_unread(c, st->unread, st->unread_len) < 0)
 		return -1;
@@ -145,22 +218,26 @@ static int run(struct session *s, const struct session_start *st, struct request
 		c->deadline = clock_ms() + (int64_t)st->handshake_seconds * 1000;
 	if (read_args(s, st, rq) < 0)
 		return -1;
-	broken = rq->p.exit_code != 0;
+	broken = rq->p.exit_code != 0 || options_check_version(&rq->p, st->proto) < 0;
 	if (!broken && s->o.iconv)
 		session_charset(s, &rq->p, st->charset);
 	say_set_role(s->o.am_sender ? "sender" : "Receiver");
-	log_request(s, st, rq->text);
-	if (st->on_request && st->on_request(st->on_request_ctx, s->o.am_sender, s->o.devices && !s->o.drop_devices, rq->text) < 0)
-		return rd_fail(&c->in, RX_IPC, "the monitor refused the request");
-	if (!broken && options_check_version(&rq->p, st->proto) < 0)
-		broken = true;
 	if (!broken && clean_paths(s, st, rq) < 0)
 		return -1;
+	rejected = announce(s, st, rq, broken);
+	if (rejected < 0)
+		return -1;
+	/* How long the hook took is not the peer's fault. */
+	if (c->deadline)
+		c->deadline = clock_ms() + (int64_t)st->handshake_seconds * 1000;
+	log_request(s, st, rq->text);
 	apply_policy(s, st);
 	/* Old clients read the remote names raw: they must not take our message for one (spec 01 §4.3). */
-	if (setup_protocol(c, &s->o, st->proto, broken, &s->p) < 0)
+	if (setup_protocol(c, &s->o, st->proto, broken || rejected, &s->p) < 0)
 		return -1;
 	c->deadline = 0;
+	if (rejected)
+		return refused(s, rq->refusal);
 	if (broken)
 		return rd_fail(&c->in, rq->p.exit_code, "%s%s", options_prefix(&rq->p), rq->p.error);
 	c->timeout = s->o.timeout;
@@ -168,6 +245,8 @@ static int run(struct session *s, const struct session_start *st, struct request
 	if (c->timeout && s->p.version >= 31)
 		conn_post_int(c, MSG_IO_TIMEOUT, (int32_t)c->timeout);
 	if (!s->o.am_sender && check_direction(s, &st->policy) < 0)
+		return -1;
+	if (start_item_log(s, st, &rq->log) < 0)
 		return -1;
 	if (session_filters(s, &rq->p) < 0 || (s->o.am_sender && check_direction(s, &st->policy) < 0))
 		return -1;
@@ -178,12 +257,13 @@ int session_run_daemon(const struct session_start *st)
 {
 	static struct session s;
 	static struct request rq;
-	struct words *lists[] = { &rq.batch1, &rq.batch2, &rq.split, &rq.clean, &rq.paths };
+	struct words *lists[] = { &rq.batch1, &rq.batch2, &rq.split, &rq.clean, &rq.paths, &rq.hook };
 	int code;
 
 	if (session_init(&s, st->in_fd, st->out_fd) < 0)
 		return s.in_err.code;
 	s.route.log = st->log;
+	s.route.event = st->event;
 	s.route.log_ctx = st->log_ctx;
 	s.route.proto = st->proto;
 	route_install(&s.route);

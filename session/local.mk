@@ -4,6 +4,8 @@ libsession_a_SOURCES = \
 	session/args.c session/args.h \
 	session/daemon_run.c \
 	session/glob.c session/glob.h \
+	session/itemize.c session/itemize.h \
+	session/itemlog.c session/itemlog.h \
 	session/ids.c session/ids.h \
 	session/options.c session/options.h session/optpriv.h \
 	session/opttable.c session/optcheck.c session/stoptime.c \

@@ -40,6 +40,12 @@ static void route_sink(void *ctx, enum say_kind kind, const char *text, size_t l
 	}
 }
 
+void route_event(const struct route *r, const char *event, const struct event_field *f, size_t n, const char *text)
+{
+	if (r->event)
+		r->event(r->log_ctx, event, f, n, text);
+}
+
 void route_install(struct route *r)
 {
 	say_set_sink(route_sink, r);

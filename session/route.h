@@ -6,6 +6,7 @@
 #define SESSION_ROUTE_H
 
 #include "base/charset.h"
+#include "base/event.h"
 #include "base/say.h"
 #include "protocol/conn.h"
 
@@ -17,10 +18,14 @@ struct route {
 	struct charset *charset;   /* --iconv: text for the peer is converted to UTF-8; NULL: sent as it is */
 	bool quiet;                /* -q on a remote-shell server: no info messages */
 	void (*log)(void *ctx, const char *text);
+	event_sink *event;         /* as log, for events; NULL: none */
 	void *log_ctx;
 };
 
 /* Makes r the sink of say(); r must outlive it. Set up before threads start. */
 void route_install(struct route *r);
+
+/* An event of the session for the log, if there is one. */
+void route_event(const struct route *r, const char *event, const struct event_field *f, size_t n, const char *text);
 
 #endif

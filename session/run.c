@@ -172,6 +172,20 @@ static int end_code(const struct session *s)
 	return s->x.io_error & IOERR_DEL_LIMIT ? RX_DEL_LIMIT : RX_OK;
 }
 
+/* The counters of the session, for a log that programs read. */
+static void end_event(const struct session *s, int code)
+{
+	const struct event_field f[] = {
+		EVENT_FIELD_TEXT("module", s->x.module), EVENT_FIELD_INT("code", code),
+		EVENT_FIELD_INT("sent", (int64_t)s->conn.bytes_out), EVENT_FIELD_INT("received", (int64_t)s->conn.bytes_in),
+		EVENT_FIELD_INT("total_size", s->x.stats.total_size), EVENT_FIELD_INT("files", s->x.files_sent),
+		EVENT_FIELD_INT("literal", s->x.literal), EVENT_FIELD_INT("matched", s->x.matched),
+		EVENT_FIELD_INT("duration_ms", s->x.start_ms ? clock_ms() - s->x.start_ms : 0),
+	};
+
+	route_event(&s->route, "end", f, ARRAY_SIZE(f), NULL);
+}
+
 int session_end(struct session *s, int rc)
 {
 	int code;
@@ -187,6 +201,7 @@ int session_end(struct session *s, int rc)
 			say(SAY_LOG, "rsync %s: %s (code %d) [%s=%s]", code == RX_VANISHED ? "warning" : "error",
 			    exit_text(code), code, say_role(), PACKAGE_VERSION);
 	}
+	end_event(s, code);
 	filt_free(s->x.filter);
 	s->x.filter = NULL;
 	sb_free(s->sb);

@@ -8,6 +8,7 @@
 #ifndef SESSION_SESSION_H
 #define SESSION_SESSION_H
 
+#include "base/event.h"
 #include "transfer/xfer.h"
 
 /* Effective values of the module, copied from the configuration (spec 06 §3). */
@@ -28,6 +29,19 @@ struct session_policy {
 	struct filter_list *filter;    /* NULL without rules */
 	bool super_allowed;            /* the worker's identity is the super-user */
 	bool device_open;              /* --copy-devices and --write-devices may open nodes */
+	const char *log_format;        /* of items; NULL: none are logged; "": deletions only */
+	bool log_json;
+	const char *module_path;       /* RSYNC_MODULE_PATH */
+};
+
+#define PRE_XFER_TEXT 5400              /* message of a refusal: at most 5119 bytes of output and a line of ours */
+
+/* What the client asks for. */
+struct session_request {
+	bool sending, wants_devices;
+	const char *text;              /* RSYNC_REQUEST */
+	const char *const *args;       /* RSYNC_ARG0…: "rsyncd", the options, ".", the paths after cleaning and globbing */
+	size_t nargs;
 };
 
 struct session_start {
@@ -43,11 +57,13 @@ struct session_start {
 	const struct id_service *ids;
 	struct broker *broker;  /* NULL: no devices */
 	struct charset *charset;       /* of the module's names (`charset`); NULL: --iconv is refused */
-	/* One line for the daemon's log; NULL for none. */
+	/* Lines and events for the daemon's log, from any thread; NULL for none. */
 	void (*log)(void *ctx, const char *text);
+	event_sink *event;
 	void *log_ctx;
-	/* Tells the monitor the direction once the options are known; may be NULL. 0, or -1 to stop. */
-	int (*on_request)(void *ctx, bool sending, bool wants_devices, const char *request);
+	/* Tells the monitor the direction and the arguments once they are known; may be NULL. 0: go on. 1: the module's
+	   pre-xfer exec refuses, and message (PRE_XFER_TEXT bytes) says what the client is told. -1: stop. */
+	int (*on_request)(void *ctx, const struct session_request *rq, char *message);
 	void *on_request_ctx;
 };
 

@@ -29,6 +29,17 @@ struct id_service {
 	int (*id)(void *ctx, bool is_group, const char *name, uint32_t *id);
 };
 
+/* An item that was handled, for the item log of a daemon. Valid during the call. */
+struct item_record {
+	const struct fent *e;
+	const struct item *it;
+	const char *op;                /* "send", "recv", "del." */
+	const char *path;              /* relative to the module: request directory and name */
+	bool deleted;
+	int64_t data_bytes, sum_bytes; /* of the stream, without frame headers; 0 if nothing was transferred */
+	const uint8_t *sum;            /* whole-file digest of the transfer, NULL if there is none */
+};
+
 struct xfer {
 	const struct xfer_opts *o;
 	const struct xfer_proto *p;
@@ -62,8 +73,8 @@ struct xfer {
 
 	bool peer_exited;              /* input owner: the peer ended the session with MSG_ERROR_EXIT */
 
-	/* Item log of a daemon (`transfer logging`): called when an item is finished; NULL without. */
-	void (*log_item)(void *ctx, const struct fent *e, const struct item *it, const char *op);
+	/* Item log of a daemon (`transfer logging`): called when an item is finished, by one thread at a time; NULL without. */
+	void (*log_item)(void *ctx, const struct item_record *rec);
 	void *log_ctx;
 };
 
