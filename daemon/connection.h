@@ -54,6 +54,7 @@ struct connection {
 	bool chrooted, sanitize, munge;
 	struct identity id;
 	struct anchor *root;
+	struct anchor *outer;           /* `insecure links`: what links may lead to, "/" or the chroot; NULL: nothing but root */
 	struct filter_list *filter;
 	struct charset *charset;        /* NULL without `charset` */
 	struct device_policy devices;

@@ -176,6 +176,11 @@ static int open_root(struct connection *c, const struct place *pl, struct gate_v
 		verdict_error(v, "chroot failed");
 		return -1;
 	}
+	if (loose) {
+		r = anchor_open(&c->outer, c->chrooted ? buf_str(&pl->outer) : "/", TRUST_ALL, LINKS_FREE, flags);
+		if (r < 0)
+			goto no_chdir;
+	}
 	/* CFG-6: what anybody may rearrange is no root for the super-user. */
 	if (c->id.set && c->id.uid == 0 && fstat(anchor_fd(c->root), &st) == 0 && (st.st_mode & (S_IWOTH | S_ISVTX)) == S_IWOTH) {
 		log_printf("module %s runs as root in a directory that anybody can write: %s", c->m->name, buf_str(&c->path));
@@ -324,6 +329,7 @@ void module_leave(struct connection *c)
 	if (c->m)
 		hooks_post(c, c->worker_status);
 	anchor_unref(c->root);
+	anchor_unref(c->outer);
 	filt_free(c->filter);
 	charset_close(c->charset);
 	buf_free(&c->args);

@@ -136,7 +136,7 @@ static void fill_policy(struct connection *c, struct session_policy *p)
 		.module = c->m->name,
 		.read_only = c->read_only, .write_only = conn_num(c, CP_WRITE_ONLY) > 0,
 		.timeout = conn_num(c, CP_TIMEOUT),
-		.sanitize = c->sanitize, .munge_symlinks = c->munge,
+		.sanitize = c->sanitize, .munge_symlinks = c->munge, .insecure_links = conn_num(c, CP_INSECURE_LINKS) > 0,
 		.ids_are_numeric = ids_are_numeric(c),
 		.fake_super = conn_num(c, CP_FAKE_SUPER) > 0,
 		.ignore_errors = conn_num(c, CP_IGNORE_ERRORS) > 0,
@@ -192,7 +192,9 @@ static bool all_layers_hold(const struct connection *c, const struct confine_rep
 static int confine_worker(struct connection *c, struct monitor_link *l)
 {
 	enum confine_role role = c->read_only ? CONFINE_WORKER_SEND : CONFINE_WORKER_RECV;
-	struct confine_dir dir = { .fd = anchor_fd(c->root), .rights = c->read_only ? CONFINE_READ : CONFINE_WRITE };
+	/* The operator may have opened the jail as far as links lead. */
+	int jail = anchor_fd(c->outer ? c->outer : c->root);
+	struct confine_dir dir = { .fd = jail, .rights = c->read_only ? CONFINE_READ : CONFINE_WRITE };
 	int keep[8];
 	struct confine_params p = CONFINE_PARAMS_INIT;
 	struct confine_report rep;
@@ -207,7 +209,7 @@ static int confine_worker(struct connection *c, struct monitor_link *l)
 	if (c->broker.worker_fd >= 0)
 		keep[p.nkeep++] = c->broker.worker_fd;
 	p.keep_fds = keep;
-	p.root_fd = anchor_fd(c->root);
+	p.root_fd = jail;
 	p.dirs = &dir;
 	p.ndirs = 1;
 	p.set_ids = c->id.set;

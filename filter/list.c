@@ -202,12 +202,13 @@ static void file_label(const struct parse *p, const char *path, char *label, siz
 		snprintf(label, size, "a file named at %s line %u", p->label, p->line);
 }
 
-static int open_failed(const struct parse *p, uint32_t flags, const char *path, int r)
+/* The name as it was given. */
+static int open_failed(const struct parse *p, uint32_t flags, const char *name, size_t len, int r)
 {
 	const char *kind = flags & RF_INCLUDE ? "include" : "exclude";
 
 	if (!p->from_file)
-		return fail_errno(p->err, RX_FILEIO, -r, "failed to open %s file %s", kind, path);
+		return fail_errno(p->err, RX_FILEIO, -r, "failed to open %s file %.*s", kind, (int)MIN(len, (size_t)PATH_LIMIT), name);
 	if (p->words || p->hidden_name)
 		return fail(p->err, RX_FILEIO, "failed to open %s file <rule from %s>", kind, p->label);
 	return fail(p->err, RX_FILEIO, "failed to open %s file <rule from %s line %u>", kind, p->label, p->line);
@@ -230,7 +231,7 @@ int parse_merge_file(struct parse *p, uint32_t flags, const char *name, size_t l
 	if (r > 0)
 		return 0;
 	if (r < 0)
-		return open_failed(p, flags, len <= PATH_LIMIT ? path : "", r);
+		return open_failed(p, flags, name, len, r);
 	parse_as_merge(&sub, flags);
 	if (p->old_style)
 		sub.old_style = true;

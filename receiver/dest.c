@@ -13,13 +13,15 @@
 /* How links inside a path that the user gave are treated: a module's clients stay inside it. */
 static enum links path_links(const struct rx *rx)
 {
-	return rx->o->am_daemon ? LINKS_IN_ROOT : anchor_links(rx->x->root);
+	return rx->o->am_daemon && !rx->o->insecure_links ? LINKS_IN_ROOT : anchor_links(rx->x->root);
 }
 
 /* How links among the directories of list names are treated: only where existing ones may be used. */
 static enum links tree_links(const struct rx *rx)
 {
-	return rx->o->keep_dirlinks || (rx->o->relative && !rx->o->implied_dirs) ? LINKS_IN_ROOT : LINKS_REFUSE;
+	if (!rx->o->keep_dirlinks && (!rx->o->relative || rx->o->implied_dirs))
+		return LINKS_REFUSE;
+	return rx->o->insecure_links ? LINKS_FREE : LINKS_IN_ROOT;
 }
 
 /* Joins a path argument to the directory it is relative to; the result is relative to x->root. */

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <poll.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -273,5 +274,54 @@ int proc_daemon_ids(const gid_t *gid, const uid_t *uid, struct err *e)
 		return fail_errno(e, RX_UNSUPPORTED, errno, "setgid failed");
 	if (uid && setresuid(*uid, *uid, *uid) < 0)
 		return fail_errno(e, RX_UNSUPPORTED, errno, "setuid failed");
+	return 0;
+}
+
+/* Digits only, and neither too large nor the id that means "none". */
+static bool parse_id(const char *s, uint32_t *id)
+{
+	uint64_t v = 0;
+
+	if (!*s)
+		return false;
+	for (; *s; s++) {
+		if (*s < '0' || *s > '9' || (v = v * 10 + (uint64_t)(*s - '0')) >= UINT32_MAX)
+			return false;
+	}
+	*id = (uint32_t)v;
+	return true;
+}
+
+int proc_copy_as(const char *spec, struct err *e)
+{
+	size_t n = strcspn(spec, ":");
+	_cleanup_free_ char *user = strndup(spec, n);
+	const char *group = spec[n] ? spec + n + 1 : NULL;
+	const struct passwd *pw;
+	const struct group *gr;
+	uint32_t uid, gid;
+
+	if (!user)
+		return fail(e, RX_MALLOC, "out of memory for --copy-as");
+	pw = parse_id(user, &uid) ? getpwuid(uid) : getpwnam(user);
+	if (pw)
+		uid = pw->pw_uid;
+	else if (!parse_id(user, &uid))
+		return fail(e, RX_USAGE, "Invalid copy-as user: %s", user);
+	if (!pw && !group)
+		return fail_errno(e, RX_USAGE, ENOENT, "getpwuid failed");
+	gid = pw ? pw->pw_gid : 0;
+	if (group && !parse_id(group, &gid)) {
+		gr = getgrnam(group);
+		if (!gr)
+			return fail(e, RX_USAGE, "Invalid copy-as group: %s", group);
+		gid = gr->gr_gid;
+	}
+	if (setresgid(gid, gid, gid) < 0)
+		return fail_errno(e, RX_USAGE, errno, "setgid failed");
+	if (group ? setgroups(1, &gid) < 0 : initgroups(pw->pw_name, gid) < 0)
+		return fail_errno(e, RX_USAGE, errno, "setgroups failed");
+	if (setresuid(uid, uid, uid) < 0)
+		return fail_errno(e, RX_USAGE, errno, "setuid failed");
 	return 0;
 }

@@ -104,4 +104,8 @@ int hook_start(const struct hook *h, pid_t *pid, int *to, int *from, struct err 
    client. pid is the caller's to wait for. */
 int proc_start(char *const *argv, const char *const *env, pid_t *pid, int *to, int *from, struct err *e) NODISCARD;
 
+/* --copy-as=USER[:GROUP], names or numbers: this process works as them from now on, with only GROUP or with all of USER's
+   groups; no power is kept to go back. 0, or -1 with rsync's text (RX_USAGE). Single-threaded callers only. */
+int proc_copy_as(const char *spec, struct err *e) NODISCARD;
+
 #endif

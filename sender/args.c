@@ -497,11 +497,11 @@ static int open_list(struct sender *s)
 	rc = place_resolve(s, file, path);
 	if (rc < 0)
 		return rc;
-	if (!s->confined) {
+	if (!s->confined && !s->o->am_daemon) {
 		memmove(path + 1, path, strlen(path) + 1);
 		path[0] = '/';
 		/* Relative names as given, so that /dev/fd/N and the like work. */
-		return opfile_open(*file == '/' ? file : path, O_RDONLY, 0, 0);
+		return opfile_open(*file == '/' ? file : path, O_RDONLY, 0, s->o->insecure_links ? OPFILE_FREE : 0);
 	}
 	if (!*path || (s->x->daemon_filter && filt_hides_path(s->x->daemon_filter, path, false)))
 		return -ENOENT;

@@ -227,7 +227,7 @@ static int plain_root(struct sender *s, const char *dir, const char *inner, uint
 		rc = confined_root(s, path, prefix);
 	} else {
 		/* Names of --files-from may run through links of trusted owners; what a scan finds may not. */
-		enum links links = s->follows ? LINKS_FREE : s->o->files_from ? LINKS_TRUSTED : LINKS_REFUSE;
+		enum links links = s->follows || (s->o->files_from && s->o->insecure_links) ? LINKS_FREE : s->o->files_from ? LINKS_TRUSTED : LINKS_REFUSE;
 
 		rc = add_view(s, path, links, &view);
 	}
@@ -401,7 +401,7 @@ int rules_read_file(void *ctx, const char *dir, const char *name, struct buf *ou
 	struct sender *s = ctx;
 	char path[NAME_BUF];
 
-	if (s->confined)
+	if (s->confined || s->o->am_daemon)
 		return read_confined(s, dir, name, out);
 	path[0] = '/';
 	if (place_join(path + 1, dir, name, strlen(name)) < 0 || strlen(path) > PATH_LIMIT)

@@ -42,7 +42,7 @@ static int read_args(struct session *s, const struct session_start *st, struct r
 	/* A mistake in the options is told after the set-up; the client's second batch must be read first. */
 	if (options_parse(&rq->p, rq->batch1.v, rq->batch1.n, true) < 0 && rq->p.exit_code == RX_MALLOC)
 		return rd_fail(r, RX_MALLOC, "%s", rq->p.error);
-	if (rq->p.secluded) {
+	if (rq->p.secluded && !rq->p.old_args) {
 		if (args_read(&rq->batch2, r, true) < 0)
 			return -1;
 		if (s->o.iconv && args_from_utf8(&rq->batch2, st->charset) < 0)
@@ -97,6 +97,7 @@ static void apply_policy(struct session *s, const struct session_start *st)
 
 	options_cap_verbosity(o, m->max_verbosity);
 	o->munge_links = m->munge_symlinks;
+	o->insecure_links = m->insecure_links;
 	o->ids_are_numeric_here = m->ids_are_numeric;
 	o->sanitize_paths = m->sanitize;
 	o->read_only = m->read_only;

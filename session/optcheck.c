@@ -139,7 +139,7 @@ static int finish_conflicts(struct options *p)
 		return opt_mistake(p, code, "--suffix cannot contain slashes: %s", o->suffix);
 	if (!o->suffix)
 		o->suffix = p->backup_dir_given ? "" : "~";
-	if (!*o->suffix && !o->backup_dir)
+	if (!*o->suffix && !o->backup_dir && !o->am_sender)
 		return opt_mistake(p, code, "--suffix cannot be empty %s", p->backup_dir_given ?
 				   "when --backup-dir is the same as the dest dir" : "without a --backup-dir");
 	if (o->backup && !o->backup_dir)

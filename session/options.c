@@ -372,7 +372,7 @@ static int string_special(struct options *p, enum special sp, const char *arg)
 		o->partial = true;
 		return 0;
 	case SP_BACKUP_DIR:
-		o->backup_dir = strcmp(arg, ".") ? opt_keep(p, arg) : NULL;
+		o->backup_dir = *arg && strcmp(arg, ".") ? opt_keep(p, arg) : NULL;
 		o->backup = p->backup_dir_given = true;
 		return 0;
 	case SP_TEMP_DIR: o->temp_dir = opt_keep(p, arg); return 0;
@@ -393,6 +393,9 @@ static int string_special(struct options *p, enum special sp, const char *arg)
 	case SP_REMOTE_OPTION: /* means something to a client only */
 		return *arg == '-' ? 0 : opt_mistake(p, usage_code(p), "Remote option must start with a dash: %s", arg);
 	case SP_ECAPS: o->ecaps = opt_keep(p, arg); return 0;
+	case SP_COPY_AS: /* a module's worker has no power to change its ids */
+		o->copy_as = opt_keep(p, arg);
+		return p->daemon ? opt_mistake(p, RX_UNSUPPORTED, "The server does not support --copy-as") : 0;
 	case SP_ICONV: /* LOCAL,REMOTE: the second is ours */
 		o->iconv = opt_keep(p, strchr(arg, ',') ? strchr(arg, ',') + 1 : arg);
 		return 0;
@@ -435,8 +438,9 @@ static int apply(struct options *p, const struct row *r, const char *arg, int iv
 				 : opt_mistake(p, RX_USAGE, "Daemon option(s) used without --daemon.\n"
 					       "(Type \"rsync --daemon --help\" for assistance with daemon mode.)");
 	case LACKS: case LACKSS:
-		return opt_mistake(p, usage_code(p), r->letter ? "The server does not support --%s (-%c)" : "The server does not support --%s",
-			       r->name, r->letter);
+		return p->daemon ? opt_refusal(p, r)
+			: opt_mistake(p, usage_code(p), r->letter ? "The server does not support --%s (-%c)" : "The server does not support --%s",
+				      r->name, r->letter);
 	}
 	return 0;
 }

@@ -5,10 +5,12 @@
 #include "session/run.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/socket.h>
 
 #include "base/clock.h"
 #include "sandbox/fs.h"
+#include "sandbox/opfile.h"
 #include "filter/filter.h"
 
 /* Spec 09 §11.1 row 22: all peer-driven memory of one connection. */
@@ -81,7 +83,7 @@ static int add_option_rules(struct session *s, const struct options *p, struct e
 	return rc;
 }
 
-int session_filters(struct session *s, const struct options *p)
+static struct filter_list *new_list(struct session *s)
 {
 	const struct xfer_opts *o = &s->o;
 	struct filt_config fc = {
@@ -89,11 +91,42 @@ int session_filters(struct session *s, const struct options *p)
 		.delete_excluded = o->delete_excluded, .from0 = o->from0, .proto = s->p.version, .cwd = s->x.cwd,
 		.home = o->am_daemon ? NULL : getenv("HOME"), .cvsignore = getenv("CVSIGNORE"), .daemon = s->x.daemon_filter,
 	};
+	struct filter_list *l = filt_new(&fc);
+
+	if (!l)
+		rd_fail(&s->conn.in, RX_MALLOC, "out of memory for filter rules");
+	return l;
+}
+
+int session_check_files(struct session *s, const struct options *p)
+{
+	struct filter_list *l;
+	int rc;
+
+	if (s->o.files_from && strcmp(s->o.files_from, "-")) {
+		int fd = *s->o.files_from ? opfile_open(s->o.files_from, O_RDONLY, 0, s->o.insecure_links ? OPFILE_FREE : 0) : -EINVAL;
+
+		if (fd < 0)
+			return rd_fail(&s->conn.in, RX_USAGE, "rsync: failed to open files-from file %s: %s", s->o.files_from, strerror(-fd));
+		close(fd);
+	}
+	if (!p->nrules)
+		return 0;
+	l = s->x.filter = new_list(s);
+	rc = l ? add_option_rules(s, p, &s->in_err) : -1;
+	filt_free(l);
+	s->x.filter = NULL;
+	return rc;
+}
+
+int session_filters(struct session *s, const struct options *p)
+{
+	const struct xfer_opts *o = &s->o;
 	struct err *e = &s->in_err;
 
-	s->x.filter = filt_new(&fc);
+	s->x.filter = new_list(s);
 	if (!s->x.filter)
-		return rd_fail(&s->conn.in, RX_MALLOC, "out of memory for filter rules");
+		return -1;
 	if (add_option_rules(s, p, e) < 0)
 		return -1;
 	if (filt_is_sent(!o->am_sender, o->prune_empty_dirs, o->delete_mode, o->delete_excluded, s->p.version) &&

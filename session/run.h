@@ -25,6 +25,10 @@ struct session {
 /* Buffers, budget, message routing. -1 without memory (in_err). */
 int session_init(struct session *s, int in_fd, int out_fd);
 
+/* Remote-shell server: what is wrong with the files and rules of the command line is told before anything is sent
+   (spec 05 §4.1). 0, or -1 with in_err. */
+int session_check_files(struct session *s, const struct options *p);
+
 /* Collects the filter rules of the arguments, and reads the client's where the options say that it sends them (spec 01 §12.1). */
 int session_filters(struct session *s, const struct options *p);
 

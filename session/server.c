@@ -10,6 +10,7 @@
 
 #include "base/say.h"
 #include "base/text.h"
+#include "sandbox/spawn.h"
 #include "session/args.h"
 #include "session/ids.h"
 #include "session/run.h"
@@ -99,10 +100,18 @@ static int run(struct session *s, struct options *p, struct words *batch, struct
 {
 	int rc;
 
-	if (open_charset(s) < 0 || (p->secluded && secluded_batch(s, p, batch) < 0) || open_charset(s) < 0)
+	if (p->secluded && p->old_args)
+		options_finish(p);
+	else if (open_charset(s) < 0 || (p->secluded && secluded_batch(s, p, batch) < 0) || open_charset(s) < 0)
 		return -1;
 	if (options_finish(p) < 0)
 		return rd_fail(&s->conn.in, p->exit_code, "%s%s", options_prefix(p), p->error);
+	rc = anchor_open(&s->x.root, "/", TRUST_ALL, LINKS_FREE, 0);
+	if (rc < 0)
+		return rd_fail(&s->conn.in, RX_FILEIO, "cannot open the root directory: %s", strerror(-rc));
+	if (session_check_files(s, p) < 0)
+		return -1;
+	say_set_role(s->o.am_sender ? "sender" : "Receiver");
 	if (s->o.iconv)
 		session_charset(s, p, s->x.charset);
 	s->route.only_stderr = s->o.msgs_to_stderr;
@@ -112,15 +121,15 @@ static int run(struct session *s, struct options *p, struct words *batch, struct
 	s->route.proto = s->p.version;
 	if (options_check_version(p, s->p.version) < 0)
 		return rd_fail(&s->conn.in, p->exit_code, "%s%s", options_prefix(p), p->error);
-	rc = anchor_open(&s->x.root, "/", TRUST_ALL, LINKS_FREE, 0);
-	if (rc < 0)
-		return rd_fail(&s->conn.in, RX_FILEIO, "cannot open the root directory: %s", strerror(-rc));
 	if (server_paths(s, p, paths, cwd) < 0 ||
 	    setup_protocol(&s->conn, &s->o, s->p.version, false, &s->p) < 0)
 		return -1;
 	s->conn.timeout = s->o.timeout;
 	s->conn.bwlimit = s->o.bwlimit * 1024u;
 	s->budget.single = (size_t)s->o.max_alloc;
+	if (s->o.copy_as && proc_copy_as(s->o.copy_as, &s->in_err) < 0)
+		return -1;
+	s->o.super_allowed = geteuid() == 0;
 	if (session_filters(s, p) < 0)
 		return -1;
 	return session_role(s);
@@ -142,20 +151,17 @@ int session_main_server(int argc, char **argv)
 	s.budget.total = 0;
 	s.route.to_stderr = true;
 	route_install(&s.route);
-	say_set_role("Receiver");
+	say_set_role("server");
 	if (options_init(&p, &s.o, &s.budget, false) < 0 || words_init(&batch, &s.budget) < 0 || words_init(&paths, &s.budget) < 0)
 		return RX_MALLOC;
 	if (options_parse(&p, (const char *const *)argv + 1, argc - 1, true) < 0)
 		return usage(&p);
-	if (s.o.am_sender)
-		say_set_role("sender");
 	if (!getcwd(cwd, sizeof cwd))
 		strcpy(cwd, "/");
 	s.x.umask = umask(0);
 	umask(s.x.umask);
 	s.x.cwd = cwd + 1;
 	s.x.ids = &ids_of_system;
-	s.o.super_allowed = geteuid() == 0;
 	code = session_end(&s, run(&s, &p, &batch, &paths, cwd + 1));
 	anchor_unref(s.x.root);
 	charset_close(s.x.charset);

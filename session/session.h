@@ -18,6 +18,7 @@ struct session_policy {
 	int timeout;                   /* seconds; <= 0: not set */
 	bool sanitize;                 /* spec 06 §12.1: "sanitise arguments" */
 	bool munge_symlinks;
+	bool insecure_links;           /* symlinks are followed wherever they lead */
 	bool ids_are_numeric;          /* `numeric ids` in effect (§3.6) */
 	bool fake_super, ignore_errors, ignore_nonreadable;
 	int open_noatime;              /* -1 unset, 0, 1 */

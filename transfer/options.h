@@ -78,7 +78,9 @@ struct xfer_opts {
 	int xattrs, atimes, open_noatime;       /* open_noatime: -1 unset, 0, 1 */
 	bool omit_dir_times, omit_link_times, drop_devices;
 	int super;                              /* -1 automatic, 0 --no-super, 1 --super, 2 --fake-super */
-	const char *usermap, *groupmap, *chmod, *copy_as;
+	const char *usermap, *groupmap, *chmod;
+	const char *copy_as;                    /* USER[:GROUP] to work as; NULL: whoever runs us */
+	bool insecure_links;                    /* symlinks are followed whoever owns them and wherever they lead */
 	const char *iconv;                      /* character set asked for; NULL: no conversion */
 
 	/* deletion */
