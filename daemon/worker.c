@@ -405,9 +405,10 @@ static int start_broker(struct connection *c)
 
 static int worker_ended(struct connection *c, pid_t pid)
 {
-	int code;
+	int r = proc_wait(pid, -1, &c->worker_status), code;
 
-	if (proc_wait(pid, -1, &c->worker_status) != 1)
+	proc_forward_signals(0);
+	if (r != 1)
 		return RX_IPC;
 	if (WIFSIGNALED(c->worker_status)) {
 		log_printf("worker of module %s for %s (%s) killed by signal %d", c->m->name, c->host, c->peer.text,
@@ -444,6 +445,7 @@ int worker_serve(struct connection *c)
 		send_line(c, "@ERROR: fork failed\n");
 		return RX_IPC;
 	}
+	proc_forward_signals(pid);
 	/* From here the connection is the worker's alone: its end is the peer's end of file. */
 	if (!c->rsh) {
 		close(c->in_fd);
@@ -461,6 +463,7 @@ int worker_serve(struct connection *c)
 		log_printf("worker: %s", srv.violation);
 		conn_penalty(c, 10);
 		proc_kill_wait(pid, SIGKILL);
+		proc_forward_signals(0);
 		chan_server_free(&srv);
 		chan_close(&ours);
 		return RX_IPC;

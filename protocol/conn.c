@@ -172,6 +172,8 @@ static int need_raw(struct conn *c, size_t want)
 		int got;
 
 		if (atomic_load_explicit(&c->stopping, memory_order_relaxed)) {
+			if (atomic_load(&c->interrupted))
+				return rd_fail(&c->in, RX_SIGNAL, "%s", "");
 			c->in.err->quiet = true;
 			return rd_fail(&c->in, RX_STREAMIO, "%s", "");
 		}
@@ -340,6 +342,9 @@ static int send_all(struct conn *c, struct iovec *iov, int cnt)
 			iov++, cnt--;
 			continue;
 		}
+		/* A sender may not come to reading for long. */
+		if (c->duplex && atomic_load_explicit(&c->interrupted, memory_order_relaxed))
+			return wr_fail(&c->out, RX_SIGNAL, "%s", "");
 		n = writev(c->out_fd, iov, cnt);
 		if (n < 0) {
 			if (errno == EINTR)
@@ -509,6 +514,12 @@ void conn_stop(struct conn *c)
 	/* Cannot fail: the counter never comes near its limit. */
 	if (write(c->stop_fd, &one, sizeof one) < 0)
 		return;
+}
+
+void conn_interrupt(struct conn *c)
+{
+	atomic_store(&c->interrupted, true);
+	conn_stop(c);
 }
 
 /* What is being skipped by conn_drain: the rest of a frame, or part of the next header. */

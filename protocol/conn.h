@@ -68,6 +68,7 @@ struct conn {
 	int64_t deadline;          /* input owner: clock_ms by which reading must have ended (set-up phase); 0 = none */
 	_Atomic int64_t last_in, last_out;   /* clock_ms of the last successful read and write */
 	atomic_bool stopping;      /* set when the session ends early: reads then end quietly */
+	atomic_bool interrupted;   /* ... because of a signal: reads then end with RX_SIGNAL */
 	_Atomic int64_t stop_ms;   /* clock_ms of conn_stop */
 	int stop_fd;               /* eventfd that wakes whoever waits for the descriptors */
 	pthread_mutex_t post_lock;
@@ -115,6 +116,9 @@ int conn_idle(struct conn *c);
    go out fails after CONN_STOP_GRACE milliseconds, so that last messages still have their chance. */
 #define CONN_STOP_GRACE 5000
 void conn_stop(struct conn *c);
+
+/* The same from a signal handler: the session fails with RX_SIGNAL. */
+void conn_interrupt(struct conn *c);
 
 /* After a fatal error: reads and discards until end of stream, MSG_ERROR_EXIT, or max_ms. */
 void conn_drain(struct conn *c, int max_ms);

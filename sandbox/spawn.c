@@ -142,6 +142,28 @@ int proc_wait(pid_t pid, int timeout_ms, int *status)
 	return r;
 }
 
+static volatile sig_atomic_t forward_to;
+
+static void forward(int sig)
+{
+	int en = errno;
+
+	(void)sig;
+	if (forward_to > 0)
+		kill((pid_t)forward_to, SIGTERM);
+	errno = en;
+}
+
+void proc_forward_signals(pid_t pid)
+{
+	struct sigaction sa = { .sa_handler = pid > 0 ? forward : SIG_DFL, .sa_flags = SA_RESTART };
+
+	forward_to = (sig_atomic_t)pid;
+	sigaction(SIGTERM, &sa, NULL);
+	sigaction(SIGINT, &sa, NULL);
+	sigaction(SIGHUP, &sa, NULL);
+}
+
 void proc_kill_wait(pid_t pid, int sig)
 {
 	int status;

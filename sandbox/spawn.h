@@ -27,6 +27,9 @@ void proc_title(const char *fmt, ...) PRINTF(1, 2);
    negative errno otherwise. */
 int proc_wait(pid_t pid, int timeout_ms, int *status);
 
+/* Termination signals go to this child from now on, and the caller lives to see its end. 0: no longer. */
+void proc_forward_signals(pid_t pid);
+
 /* Kills a child and reaps it. */
 void proc_kill_wait(pid_t pid, int sig);
 

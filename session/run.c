@@ -6,6 +6,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <sys/socket.h>
 
 #include "base/clock.h"
@@ -48,11 +50,36 @@ static int read_rule_file(void *ctx, const char *dir, const char *name, struct b
 	return rc;
 }
 
+static struct conn *_Atomic interruptible;
+
+static void on_signal(int sig)
+{
+	struct conn *c = atomic_load(&interruptible);
+	int en = errno;
+
+	(void)sig;
+	if (c)
+		conn_interrupt(c);
+	errno = en;
+}
+
+/* The first one ends the session in good order, a second one at once. */
+static void catch_signals(struct conn *c)
+{
+	struct sigaction sa = { .sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND | SA_RESTART };
+
+	atomic_store(&interruptible, c);
+	sigaction(SIGTERM, &sa, NULL);
+	sigaction(SIGINT, &sa, NULL);
+	sigaction(SIGHUP, &sa, NULL);
+}
+
 int session_init(struct session *s, int in_fd, int out_fd)
 {
 	budget_init(&s->budget, SESSION_MEMORY, SESSION_MEMORY);
 	if (conn_init(&s->conn, in_fd, out_fd, &s->budget, &s->in_err) < 0)
 		return -1;
+	catch_signals(&s->conn);
 	s->conn.out.err = &s->out_err;
 	s->route.conn = &s->conn;
 	s->x.o = &s->o;
@@ -239,6 +266,7 @@ int session_end(struct session *s, int rc)
 	s->x.filter = NULL;
 	sb_free(s->sb);
 	s->sb = NULL;
+	atomic_store(&interruptible, NULL);
 	conn_done(&s->conn);
 	return code;
 }
