@@ -128,6 +128,7 @@ static void print_layers(struct daemon *d, const struct conf_module *m)
 	struct confine_params p = CONFINE_PARAMS_INIT;
 	struct confine_report rep;
 	struct confine_dir dir = { .fd = confine_empty_root(), .rights = CONFINE_READ };
+	const char *want = m->v[CP_SANDBOX].str;
 	struct identity id;
 	char why[300];
 
@@ -144,6 +145,12 @@ static void print_layers(struct daemon *d, const struct conf_module *m)
 	confine_foresee(role, &p, &rep);
 	confine_report_table(&rep, &table);
 	printf("  sandbox of the worker (%s):\n%s", confine_role_name(role), buf_str(&table));
+	if (*want && strcasecmp(want, "require") && strcasecmp(want, "prefer"))
+		warn(m, "\"sandbox\" is neither require nor prefer: every layer is required");
+	for (int i = 0; i < CONFINE_NLAYERS; i++)
+		if (rep.layer[i].state == CONFINE_MISSING && *want && strcasecmp(want, "prefer"))
+			warn(m, "connections will be refused: every sandbox layer is required, and there is no %s",
+			     confine_layer_name((enum confine_layer)i));
 }
 
 int check_config(struct daemon *d)
@@ -171,6 +178,14 @@ int check_config(struct daemon *d)
 			print_value(d->conf, &m->v[i], i);
 		check_module(d, m);
 		print_layers(d, m);
+	}
+	putchar('\n');
+	fflush(stdout); /* the trial forks */
+	if (daemon_prove(d, &e) < 0) {
+		problems++;
+		printf("! %s\n", e.text);
+	} else {
+		printf("sandbox trial: device nodes, whiteouts, sockets, processes and programs were refused to a confined child\n");
 	}
 	conf_report_unimplemented(d->conf, print_line, NULL);
 	if (problems)

@@ -203,6 +203,35 @@ void daemon_open_log(struct daemon *d)
 		close(old);
 }
 
+static void log_missing_layers(const struct confine_params *p)
+{
+	_cleanup_buf_ struct buf b = BUF_INIT(NULL);
+	struct confine_report rep;
+
+	confine_foresee(CONFINE_WORKER_RECV, p, &rep);
+	for (unsigned i = 0; i < CONFINE_NLAYERS; i++)
+		if (rep.layer[i].state == CONFINE_MISSING || rep.layer[i].state == CONFINE_PARTLY || rep.layer[i].state == CONFINE_SWITCHED_OFF)
+			buf_addf(&b, "%s %s (%s)", b.len ? "," : "", confine_layer_name((enum confine_layer)i), rep.layer[i].text);
+	if (b.len)
+		log_printf("sandbox: not to be had here:%s", buf_str(&b));
+}
+
+int daemon_prove(struct daemon *d, struct err *e)
+{
+	struct confine_params p = CONFINE_PARAMS_INIT;
+	/* A directory that nothing can be made in: what the filter lets through shows as ENOENT. */
+	struct confine_dir dir = { .fd = confine_empty_root(), .rights = CONFINE_WRITE };
+
+	p.root_fd = dir.fd;
+	p.dirs = &dir;
+	p.ndirs = 1;
+	p.set_ids = d->root;
+	p.uid = d->gate_uid;
+	p.gid = d->gate_gid;
+	log_missing_layers(&p);
+	return confine_self_test(CONFINE_WORKER_RECV, &p, e);
+}
+
 int daemon_prepare(struct daemon *d, struct err *e)
 {
 	struct confine_params p = CONFINE_PARAMS_INIT;

@@ -65,6 +65,10 @@ void daemon_check_log(struct daemon *d);
 /* After the first load: digests, resolver, sandbox. */
 int daemon_prepare(struct daemon *d, struct err *e);
 
+/* Once per start of a stand-alone daemon: tries in throw-away children what a worker must not be able to do, and
+   logs the layers that this machine cannot give. */
+int daemon_prove(struct daemon *d, struct err *e);
+
 /* Opens the log that holds before a module is known. */
 void daemon_open_log(struct daemon *d);
 

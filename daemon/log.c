@@ -37,6 +37,11 @@ void log_set_form(const char *form)
 	dest.json = !strcasecmp(form, "json");
 }
 
+void log_prefix(char *out, size_t size)
+{
+	snprintf(out, size, "<%d>%.32s[%ld]: ", dest.facility | LOG_NOTICE, dest.tag, (long)getpid());
+}
+
 void log_set_relay(void (*relay)(void *ctx, const char *text), void *ctx)
 {
 	dest.relay = relay;

@@ -37,6 +37,8 @@ void log_set_form(const char *form);
 void log_set_relay(void (*relay)(void *ctx, const char *text), void *ctx);
 void log_to_stderr(bool on);
 int log_fd(void);
+/* What a line sent straight to the syslog socket begins with: "<PRI>TAG[PID]: ". */
+void log_prefix(char *out, size_t size);
 
 /* One line. kind decides the syslog severity. */
 void log_line(enum say_kind kind, const char *text);

@@ -93,6 +93,10 @@ static int daemon_main(int argc, char **argv)
 		return monitor_serve(&d, 0, 1, NULL);
 	if (inetd || handed >= 0)
 		return serve_inetd(&d, handed >= 0 ? handed : 0);
+	if (daemon_prove(&d, &e) < 0) {
+		say(SAY_ERROR, "%s", e.text);
+		return e.code;
+	}
 	conf_report_unimplemented(d.conf, to_log, NULL);
 	return listener_run(&d);
 }

@@ -17,7 +17,10 @@
 #include "daemon/hooks.h"
 #include "daemon/log.h"
 #include "sandbox/confine.h"
+#include "sandbox/opfile.h"
 #include "session/ids.h"
+
+#define LOG_SOCKET "/dev/log"
 
 /* ---- the worker's side ---- */
 
@@ -175,17 +178,27 @@ static void send_line(const struct connection *c, const char *text)
 	}
 }
 
-/* `sandbox = require` of a module: every layer the kernel has a name for must hold. */
-static bool all_layers_hold(const struct connection *c, const struct confine_report *rep)
+/* The module's `sandbox`: "require" wants every layer that the kernel has a name for, nothing wants openat2 and seccomp,
+   "prefer" takes what there is. A word that is none of these asks for the most. */
+static bool layers_suffice(const struct connection *c, const struct confine_report *rep)
 {
-	if (strcasecmp(c->m->v[CP_SANDBOX].str, "require"))
+	const char *want = c->m->v[CP_SANDBOX].str;
+
+	if (!strcasecmp(want, "prefer"))
 		return true;
-	for (int i = 0; i < CONFINE_NLAYERS; i++)
-		if (rep->layer[i].state == CONFINE_MISSING || rep->layer[i].state == CONFINE_SWITCHED_OFF) {
-			log_printf("module %s requires every sandbox layer; %s: %s", c->m->name,
+	if (!confine_kernel()->openat2) {
+		log_printf("module %s: this kernel has no openat2; 'sandbox = prefer' would do without", c->m->name);
+		return false;
+	}
+	for (int i = 0; i < CONFINE_NLAYERS; i++) {
+		enum confine_state state = rep->layer[i].state;
+
+		if ((state == CONFINE_MISSING || state == CONFINE_SWITCHED_OFF) && (*want || (i == CONFINE_L_SECCOMP && state == CONFINE_MISSING))) {
+			log_printf("module %s requires %s; %s: %s", c->m->name, *want ? "every sandbox layer" : "seccomp",
 				   confine_layer_name((enum confine_layer)i), rep->layer[i].text);
 			return false;
 		}
+	}
 	return true;
 }
 
@@ -227,7 +240,7 @@ static int confine_worker(struct connection *c, struct monitor_link *l)
 			     "@ERROR: daemon security issue -- contact admin\n");
 		return -1;
 	}
-	if (!all_layers_hold(c, &rep)) {
+	if (!layers_suffice(c, &rep)) {
 		send_line(c, "@ERROR: daemon security issue -- contact admin\n");
 		return -1;
 	}
@@ -389,10 +402,18 @@ static int start_broker(struct connection *c)
 		.set_ids = c->id.set, .uid = c->id.uid, .gid = c->id.gid,
 		.audit_fd = log_fd(), .audit_required = !strcasecmp(c->m->v[CP_DEVICE_AUDIT].str, "require"),
 	};
+	_cleanup_close_ int sink = -1;
 	struct err e = { 0 };
 
 	if (device_policy_none(&c->devices) || c->read_only || !c->d->root)
 		return 0;
+	if (cfg.audit_fd < 0) {
+		/* The log is syslog: the broker gets a socket of its own to it, and writes records in its form. */
+		cfg.audit_fd = sink = opfile_connect(LOG_SOCKET);
+		log_prefix(cfg.audit_prefix, sizeof cfg.audit_prefix);
+		if (sink < 0)
+			log_printf("device audit: no syslog at " LOG_SOCKET ": %s", strerror(-sink));
+	}
 	snprintf(cfg.client, sizeof cfg.client, "%s", c->peer.text);
 	snprintf(cfg.user, sizeof cfg.user, "%.63s", c->user);
 	snprintf(cfg.module, sizeof cfg.module, "%s", c->m->name);

@@ -250,7 +250,8 @@ static bool same_node(const struct fent *e, const struct stat *st)
 	       minor(st->st_rdev) == e->ext->rdev_minor;
 }
 
-/* Through the broker: made without permission bits under a name of its own, given its attributes, moved over D. */
+/* Through the broker: made without permission bits under a name of its own, given its attributes, moved over D.
+   What is at D stays as it is until then. 0, -1 when it failed and was said, 1 when the module's policy has no such node. */
 static int make_device(struct gen *g, struct gitem *it)
 {
 	struct broker *bk = g->rx->x->broker;
@@ -263,16 +264,20 @@ static int make_device(struct gen *g, struct gitem *it)
 
 	if (g->rx->dry)
 		return 0;
-	if (prepare(g, it, NODE_DEVICE) < 0)
-		return -1;
 	rc = path_join(dir, g->rx->dest_path, it->dir) < 0 ? -ENAMETOOLONG :
 	     broker_mktemp(bk, dir, it->leaf, it->e->mode & S_IFMT, x->rdev_major, x->rdev_minor, temp, &node);
+	if (rc == -EPERM)
+		return 1;
 	if (rc == 0) {
 		rc = sb_lstat(g->h.dest, it->dir, temp, &st);
 		if (rc == 0 && (st.st_ino != node.ino || st.st_dev != node.dev))
 			rc = -ESTALE;
 		if (rc == 0) {
 			attrs_apply(&g->h, &t, it->e, it->mode, &st, ATTRS_EXACT);
+			if (prepare(g, it, NODE_DEVICE) < 0) {
+				sb_unlink(g->h.dest, it->dir, temp);
+				return -1;
+			}
 			rc = broker_move(bk, dir, temp, dir, it->leaf, true, &node);
 		}
 		if (rc < 0)
@@ -309,7 +314,9 @@ void gen_node(struct gen *g, struct gitem *it)
 	if (!it->exists && g->o->alt_dest && alt_other(g, it, &hit, NULL))
 		return;
 	rc = special ? gen_make(g, it, NODE_SPECIAL, NULL, NULL, NULL, NULL) : make_device(g, it);
-	if (rc < 0) {
+	if (rc) {
+		if (rc > 0 && info_gte(g->o, INFO_NONREG, 1))
+			say(SAY_INFO, "skipping non-regular file \"%s\"", ENAME(it->e));
 		walk_skipped(g, it);
 		return;
 	}

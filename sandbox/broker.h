@@ -67,6 +67,7 @@ struct broker_config {
 	uid_t uid;
 	gid_t gid;
 	int audit_fd;           /* each record is one write(2) of a line; -1: none (then audit_required refuses all) */
+	char audit_prefix[64];  /* before each record: what a syslog socket wants */
 	bool audit_required;    /* `device audit = require` */
 	struct broker_limits limits;
 	/* For the audit records; escaped by the broker, cut at the sizes of struct broker_config. */
@@ -122,7 +123,7 @@ struct broker_node {
 /*
  * All calls: safe from several threads; dir is relative to the module root ("" = the root itself), without "."
  * or ".." or empty components; leaf is one component. They return 0 or a negative errno: the broker's verdict
- * (-EPERM not in the policy, -EEXIST, -EACCES parent not trusted, -EDQUOT session limit, -EAGAIN rate, -EINVAL, ...), or
+ * (-EPERM not in the policy and nothing else, -EEXIST, -EACCES parent not trusted, -EDQUOT session limit, -EAGAIN rate, -EINVAL, ...), or
  * -EPIPE when the broker is gone, -ETIMEDOUT after 10 s, which end it too. Nodes are made with no permission bits.
  */
 int broker_mknod(struct broker *bk, const char *dir, const char *leaf, mode_t type, uint32_t major, uint32_t minor,

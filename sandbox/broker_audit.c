@@ -157,6 +157,8 @@ bool broker_audit(const struct broker_config *cfg, enum audit_step step, const s
 	if (cfg->audit_fd < 0)
 		return false;
 	used = 0;
+	for (size_t i = 0; i < sizeof cfg->audit_prefix && cfg->audit_prefix[i]; i++)
+		put(cfg->audit_prefix[i]);
 	put_time();
 	puts_(" device");
 	for (size_t i = 0; i < ARRAY_SIZE(who); i++) {

@@ -340,23 +340,30 @@ static int temp_name(const struct broker_request *req, char out[BROKER_LEAF])
 	return 0;
 }
 
+/* -EPERM is the policy's word alone: what the kernel does not permit is told apart. */
+static int make_node(int parent, const char *leaf, mode_t mode, dev_t dev)
+{
+	if (mknodat(parent, leaf, mode, dev) == 0)
+		return 0;
+	return errno == EPERM ? EACCES : errno;
+}
+
 static int do_create(struct broker_request *req, struct outcome *o, int parent, struct temp *t)
 {
 	dev_t dev = makedev(req->major, req->minor);
 	int err = 0;
 
 	if (!t) {
-		if (mknodat(parent, req->from.leaf, req->mode, dev) < 0)
-			return errno;
-		return made_node(parent, req->from.leaf, req, o);
+		err = make_node(parent, req->from.leaf, req->mode, dev);
+		return err ? err : made_node(parent, req->from.leaf, req, o);
 	}
 	for (int tries = 0; tries < 100; tries++) {
 		err = temp_name(req, o->leaf);
 		if (err)
 			return err;
-		if (mknodat(parent, o->leaf, req->mode, dev) == 0)
+		err = make_node(parent, o->leaf, req->mode, dev);
+		if (!err)
 			break;
-		err = errno;
 		if (err != EEXIST)
 			return err;
 	}

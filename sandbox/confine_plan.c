@@ -206,28 +206,33 @@ static uint64_t caps_of(enum confine_role role, const struct confine_params *p, 
 	}
 }
 
-static void read_switches(struct confine_plan *plan)
+bool confine_switch(const char *name)
 {
 #ifdef KEDGE_TEST_HOOKS
+	const char *list = getenv("KEDGE_DISABLE");
+	size_t len = strlen(name);
+
+	for (const char *s = list; s && (s = strstr(s, name)); s += len)
+		if ((s == list || s[-1] == ',') && (!s[len] || s[len] == ','))
+			return true;
+#else
+	(void)name;
+#endif
+	return false;
+}
+
+static void read_switches(struct confine_plan *plan)
+{
 	static const struct { const char *name; enum confine_layer layer; } names[] = {
 		{ "fds", CONFINE_L_FDS }, { "limits", CONFINE_L_LIMITS }, { "chroot", CONFINE_L_ROOT }, { "uid", CONFINE_L_IDS },
 		{ "caps", CONFINE_L_CAPS }, { "nnp", CONFINE_L_NNP }, { "landlock", CONFINE_L_LANDLOCK }, { "seccomp", CONFINE_L_SECCOMP },
 	};
-	const char *list = getenv("KEDGE_DISABLE");
 	bool *off = plan->switched_off;
 
-	for (size_t i = 0; list && i < ARRAY_SIZE(names); i++) {
-		size_t len = strlen(names[i].name);
-
-		for (const char *s = list; (s = strstr(s, names[i].name)); s += len)
-			if ((s == list || s[-1] == ',') && (!s[len] || s[len] == ','))
-				off[names[i].layer] = true;
-	}
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		off[names[i].layer] = confine_switch(names[i].name);
 	if (off[CONFINE_L_NNP]) /* the kernel demands it for these two */
 		off[CONFINE_L_LANDLOCK] = off[CONFINE_L_SECCOMP] = true;
-#else
-	(void)plan;
-#endif
 }
 
 static void plan_root(struct confine_plan *plan)

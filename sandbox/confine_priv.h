@@ -30,6 +30,9 @@ void confine_plan(struct confine_plan *plan, enum confine_role role, const struc
 
 void confine_note(struct confine_report *r, enum confine_layer layer, enum confine_state state, const char *fmt, ...) PRINTF(4, 5);
 
+/* Test builds only: whether KEDGE_DISABLE names it. */
+bool confine_switch(const char *name);
+
 /* Limits of a role (spec 09 §15.5). 0 or negative errno. */
 int confine_limits(const struct confine_plan *plan);
 

@@ -5,6 +5,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
 
 #include "sandbox/opfile.h"
 #include "sandbox/walk.h"
@@ -98,6 +101,22 @@ int opfile_stat(const char *path, unsigned flags, struct stat *st)
 	if (r < 0)
 		return r;
 	return fstatat(spot.parent, spot.leaf, st, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
+}
+
+int opfile_connect(const char *path)
+{
+	struct sockaddr_un to = { .sun_family = AF_UNIX };
+	struct timeval patience = { .tv_sec = 2 };
+	_cleanup_close_ int fd = -1;
+
+	if (strlen(path) >= sizeof to.sun_path)
+		return -ENAMETOOLONG;
+	strcpy(to.sun_path, path);
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience) < 0 ||
+	    connect(fd, (struct sockaddr *)&to, sizeof to) < 0)
+		return -errno;
+	return TAKE_FD(fd);
 }
 
 int opfile_unlink(const char *path)
