@@ -19,7 +19,7 @@ import time
 from harness import CLIENTS, Daemon, IS_ROOT, KEDGE, LIMIT, SANITIZED, children, write_file
 
 HOOKS = os.path.join(os.environ.get("KEDGE_BUILD", os.path.dirname(KEDGE)), "testsuite/attack/kedge_hooks")
-ALL_LAYERS = "fds,limits,chroot,uid,caps,nnp,landlock,seccomp"
+ALL_LAYERS = "fds,limits,chroot,uid,caps,nnp,landlock,seccomp,trial"
 
 
 def why_not():

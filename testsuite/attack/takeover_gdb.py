@@ -35,13 +35,27 @@ class Process:
     def __init__(self, pid):
         self.pid = pid
         gdb.set_convenience_variable("_exitsignal", None)
-        quiet(f"attach {pid}")
+        for _ in range(100):  # now and then it is at work, and not in a system call
+            quiet(f"attach {pid}")
+            if self.find_call():
+                break
+            quiet("detach")
+            time.sleep(0.02)
+        else:
+            raise AssertionError("never found in a system call")
         quiet("set scheduler-locking on")
         self.saved = {r: int(gdb.parse_and_eval(f"${r}")) for r in REGS}
         self.insn = self.saved["rip"] - 2
-        code = bytes(gdb.selected_inferior().read_memory(self.insn, 2))
-        assert code == b"\x0f\x05", "not stopped in a system call"
         self.base = self.next = scratch(pid)
+
+    def find_call(self):
+        """Selects a thread that waits in a system call."""
+        for thread in gdb.selected_inferior().threads():
+            thread.switch()
+            at = int(gdb.parse_and_eval("$rip")) - 2
+            if bytes(gdb.selected_inferior().read_memory(at, 2)) == b"\x0f\x05":
+                return True
+        return False
 
     def ended(self):
         """What ended the process, or None while it lives. Asked of the kernel: gdb waits for every thread."""
