@@ -14,6 +14,7 @@
 #include "daemon/daemon.h"
 #include "daemon/ident.h"
 #include "daemon/log.h"
+#include "daemon/quota.h"
 #include "sandbox/broker.h"
 #include "sandbox/confine.h"
 #include "sandbox/opfile.h"
@@ -85,6 +86,7 @@ static void check_module(struct daemon *d, const struct conf_module *m)
 	bool writable = v[CP_READ_ONLY].num <= 0;
 	bool as_root = d->root && (!strcmp(v[CP_UID].str, "0") || !strcmp(v[CP_UID].str, "root"));
 	struct device_policy dev;
+	struct session_quota quota;
 	struct identity id;
 	struct stat st;
 	char why[300];
@@ -117,6 +119,10 @@ static void check_module(struct daemon *d, const struct conf_module *m)
 		warn(m, "\"device nodes\": %s", why);
 	} else if (!device_policy_none(&dev) && !d->root) {
 		warn(m, "\"device nodes\" has no effect: the daemon does not run as root");
+	}
+	if (quota_parse(m, &quota, why, sizeof why) < 0) {
+		problems++;
+		warn(m, "%s", why);
 	}
 	check_names(m, v[CP_HOSTS_DENY].str);
 }

@@ -79,10 +79,10 @@ const struct conf_def conf_defs[CP_COUNT] = {
 	[CP_DEVICE_NODES] = { "device nodes", CT_STRING, CI_YES, 0, "" },
 	[CP_DEVICE_OPEN] = { "device open", CT_BOOL, CI_YES, 0, "" },
 	[CP_DEVICE_AUDIT] = { "device audit", CT_STRING, CI_YES, 0, "" },
-	[CP_MEMORY_LIMIT] = { "memory limit", CT_STRING, CI_NOTED, 0, "" },
-	[CP_MAX_ARGS_SIZE] = { "max args size", CT_STRING, CI_NOTED, 0, "" },
+	[CP_MEMORY_LIMIT] = { "memory limit", CT_STRING, CI_YES, 0, "" },
+	[CP_MAX_ARGS_SIZE] = { "max args size", CT_STRING, CI_YES, 0, "" },
 	[CP_MAX_XATTR_SIZE] = { "max xattr size", CT_STRING, CI_NOTED, 0, "" },
-	[CP_MAX_BLOCK_TABLE] = { "max block table", CT_STRING, CI_NOTED, 0, "" },
+	[CP_MAX_BLOCK_TABLE] = { "max block table", CT_STRING, CI_YES, 0, "" },
 	[CP_HOOK_TIMEOUT] = { "hook timeout", CT_INT, CI_YES, 60, "" },
 };
 

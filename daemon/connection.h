@@ -58,6 +58,7 @@ struct connection {
 	struct filter_list *filter;
 	struct charset *charset;        /* NULL without `charset` */
 	struct device_policy devices;
+	struct session_quota quota;
 	struct broker_handle broker;
 	int lock_fd;
 	struct buf text[CP_COUNT];      /* expanded strings that outlive a call */

@@ -14,6 +14,7 @@ libdaemon_a_SOURCES = \
 	daemon/gate.c daemon/gate.h \
 	daemon/handshake.c daemon/handshake.h \
 	daemon/hooks.c daemon/hooks.h \
+	daemon/quota.c daemon/quota.h \
 	daemon/ident.c daemon/ident.h \
 	daemon/limits.c daemon/limits.h \
 	daemon/listener.c \

@@ -13,6 +13,7 @@
 #include "daemon/connection.h"
 #include "daemon/hooks.h"
 #include "daemon/log.h"
+#include "daemon/quota.h"
 #include "sandbox/fs.h"
 #include "sandbox/opfile.h"
 
@@ -277,6 +278,17 @@ static int find_devices(struct connection *c, struct gate_verdict *v)
 	return 0;
 }
 
+static int find_quota(struct connection *c, struct gate_verdict *v)
+{
+	char why[200];
+
+	if (quota_parse(c->m, &c->quota, why, sizeof why) == 0)
+		return 0;
+	log_printf("module %s: %s", c->m->name, why);
+	verdict_error(v, "daemon security issue -- contact admin");
+	return -1;
+}
+
 static void switch_log(struct connection *c)
 {
 	const struct conf_value *m = c->m->v, *g = c->d->conf->global;
@@ -294,7 +306,7 @@ static void switch_log(struct connection *c)
 
 static int enter(struct connection *c, struct place *pl, struct gate_verdict *v)
 {
-	if (take_slot(c, v) < 0 || find_ids(c, v) < 0 || find_path(c, pl, v) < 0 || find_devices(c, v) < 0 || load_filter(c) < 0 ||
+	if (take_slot(c, v) < 0 || find_ids(c, v) < 0 || find_path(c, pl, v) < 0 || find_devices(c, v) < 0 || find_quota(c, v) < 0 || load_filter(c) < 0 ||
 	    load_charset(c) < 0)
 		return -1;
 	switch_log(c);

@@ -148,6 +148,7 @@ static void fill_policy(struct connection *c, struct session_policy *p)
 		.dont_compress_all = strchr(conn_string(c, CP_DONT_COMPRESS), '*') != NULL,
 		.max_verbosity = conn_num(c, CP_MAX_VERBOSITY),
 		.bwlimit = c->d->opt.bwlimit,
+		.quota = c->quota,
 		.refuse_options = conn_string(c, CP_REFUSE_OPTIONS),
 		.incoming_chmod = conn_string(c, CP_INCOMING_CHMOD),
 		.outgoing_chmod = conn_string(c, CP_OUTGOING_CHMOD),
@@ -225,6 +226,7 @@ static int confine_worker(struct connection *c, struct monitor_link *l)
 	p.root_fd = jail;
 	p.dirs = &dir;
 	p.ndirs = 1;
+	p.memory = c->quota.memory;
 	p.set_ids = c->id.set;
 	p.uid = c->id.uid;
 	p.gid = c->id.gid;

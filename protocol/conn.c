@@ -92,12 +92,25 @@ static int64_t quiet_since(struct conn *c)
 	return MAX(in, out);
 }
 
+#define STOP_TEXT "stopping at requested limit"
+
 /* Milliseconds until the next time-out or keep-alive check, -1 for none. */
 static int poll_slice(const struct conn *c)
 {
 	unsigned lull = (c->timeout + 1) / 2;
+	int ms = c->timeout ? (int)MIN(lull, 60u) * 1000 : -1;
 
-	return c->timeout ? (int)MIN(lull, 60u) * 1000 : -1;
+	if (UNLIKELY(c->end_ms != 0)) {
+		int64_t left = MAX(c->end_ms - clock_ms(), (int64_t)0);
+
+		ms = ms < 0 ? (int)MIN(left, (int64_t)60000) : (int)MIN((int64_t)ms, left);
+	}
+	return ms;
+}
+
+static bool is_over(const struct conn *c)
+{
+	return UNLIKELY(c->end_ms && clock_ms() >= c->end_ms);
 }
 
 static bool timed_out(struct conn *c)
@@ -108,6 +121,7 @@ static bool timed_out(struct conn *c)
 /* One read(2) into the tail of the raw buffer. 1: got bytes, 0: would block or full, -1: end or error (in failed). */
 static int read_some(struct conn *c)
 {
+	int64_t now;
 	ssize_t n;
 
 	if (c->iend == c->icap || c->in_eof)
@@ -116,8 +130,9 @@ static int read_some(struct conn *c)
 	if (n > 0) {
 		c->iend += (size_t)n;
 		c->bytes_in += (uint64_t)n;
-		atomic_store_explicit(&c->last_in, clock_ms(), memory_order_relaxed);
-		return 1;
+		now = clock_ms();
+		atomic_store_explicit(&c->last_in, now, memory_order_relaxed);
+		return UNLIKELY(c->end_ms && now >= c->end_ms) ? rd_fail(&c->in, RX_TIMEOUT, STOP_TEXT) : 1;
 	}
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return 0;
@@ -153,6 +168,8 @@ static int wait_readable(struct conn *c)
 	n = poll(pfd, 2, ms);
 	if (n < 0 && errno != EINTR)
 		return rd_fail(&c->in, RX_SOCKETIO, "rsync: [%s] poll: %s (%d)", say_role(), strerror(errno), errno);
+	if (is_over(c))
+		return rd_fail(&c->in, RX_TIMEOUT, STOP_TEXT);
 	if (n == 0 && timed_out(c))
 		return rd_fail(&c->in, RX_TIMEOUT, "[%s] io timeout after %u seconds -- exiting", say_role(), c->timeout);
 	return 0;
@@ -322,6 +339,8 @@ static int wait_writable(struct conn *c)
 
 	if (n < 0 && errno != EINTR)
 		return wr_fail(&c->out, RX_SOCKETIO, "rsync: [%s] poll: %s (%d)", say_role(), strerror(errno), errno);
+	if (!stop && is_over(c))
+		return wr_fail(&c->out, RX_TIMEOUT, STOP_TEXT);
 	if (n == 0 && !stop && timed_out(c))
 		return wr_fail(&c->out, RX_TIMEOUT, "[%s] io timeout after %u seconds -- exiting", say_role(), c->timeout);
 	if (n == 0 && stop && clock_ms() - atomic_load(&c->stop_ms) > CONN_STOP_GRACE)

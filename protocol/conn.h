@@ -65,6 +65,7 @@ struct conn {
 	/* Shared. */
 	struct budget *budget;
 	unsigned timeout;          /* seconds; 0 = none; set before threads start */
+	int64_t end_ms;            /* clock_ms at which the session ends, whatever it is doing (--stop-at); 0 = never; set before threads start */
 	int64_t deadline;          /* input owner: clock_ms by which reading must have ended (set-up phase); 0 = none */
 	_Atomic int64_t last_in, last_out;   /* clock_ms of the last successful read and write */
 	atomic_bool stopping;      /* set when the session ends early: reads then end quietly */

@@ -143,7 +143,8 @@ static int handle_transfer(struct sender *s, struct fent *e)
 	}
 	s->item_in = conn_pos_in(s->c);
 	if (sum_head_read(s->r, &head, s->proto, csum_len(s->x->p->xfer_sum), s->err) < 0 ||
-	    sums_read(&s->sums, s->r, &head, s->x->p->xfer_sum, append == APPEND_OFF, SUM_TABLE_LIMIT, s->err) < 0)
+	    sums_read(&s->sums, s->r, &head, s->x->p->xfer_sum, append == APPEND_OFF,
+		      s->x->block_table_max ? s->x->block_table_max : SUM_TABLE_LIMIT, s->err) < 0)
 		return -1;
 	fd = open_source(s, e, &st);
 	if (fd < 0) {

@@ -8,7 +8,6 @@
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <time.h>
 #include <zstd.h>
 
 #include "base/clock.h"
@@ -250,7 +249,7 @@ static int request_loop(struct sender *s)
 
 		if (s->inc && !s->eof && use_idle_time(s) < 0)
 			return -1;
-		if (s->o->stop_at && time(NULL) >= (time_t)s->o->stop_at)
+		if (UNLIKELY(s->c->end_ms && clock_ms() >= s->c->end_ms))
 			return rd_fail(s->r, RX_TIMEOUT, "stopping at requested limit");
 		ndx = rd_ndx(s->r, &s->in_ndx, s->proto);
 		if (s->r->failed || s->w->failed)

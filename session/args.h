@@ -12,7 +12,7 @@
 struct words {
 	const char **v;
 	int n;
-	size_t cap, bytes;
+	size_t cap, bytes, max_bytes;  /* max_bytes: of all words together */
 	struct arena *arena;
 	struct budget *budget;
 };

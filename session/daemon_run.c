@@ -43,6 +43,7 @@ static int read_args(struct session *s, const struct session_start *st, struct r
 	if (options_parse(&rq->p, rq->batch1.v, rq->batch1.n, true) < 0 && rq->p.exit_code == RX_MALLOC)
 		return rd_fail(r, RX_MALLOC, "%s", rq->p.error);
 	if (rq->p.secluded && !rq->p.old_args) {
+		rq->batch2.max_bytes = rq->batch1.max_bytes - rq->batch1.bytes;
 		if (args_read(&rq->batch2, r, true) < 0)
 			return -1;
 		if (s->o.iconv && args_from_utf8(&rq->batch2, st->charset) < 0)
@@ -96,6 +97,9 @@ static void apply_policy(struct session *s, const struct session_start *st)
 	struct xfer_opts *o = &s->o;
 
 	options_cap_verbosity(o, m->max_verbosity);
+	/* The client's --max-alloc can only ask for less. */
+	if (o->max_alloc > 0 && (uint64_t)o->max_alloc < s->budget.single)
+		s->budget.single = (size_t)o->max_alloc;
 	o->munge_links = m->munge_symlinks;
 	o->insecure_links = m->insecure_links;
 	o->ids_are_numeric_here = m->ids_are_numeric;
@@ -275,6 +279,10 @@ int session_run_daemon(const struct session_start *st)
 	for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
 		if (words_init(lists[i], &s.budget) < 0)
 			return RX_MALLOC;
+	s.budget.total = s.budget.single = st->policy.quota.memory;
+	s.x.block_table_max = st->policy.quota.block_table;
+	s.x.xattr_max = st->policy.quota.xattr;
+	rq.batch1.max_bytes = st->policy.quota.args;
 	s.x.umask = umask(0);
 	umask(s.x.umask);
 	s.x.root = st->root;

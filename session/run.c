@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "sandbox/fs.h"
@@ -173,6 +174,8 @@ void session_charset(struct session *s, const struct options *p, struct charset 
 int session_role(struct session *s)
 {
 	s->x.start_ms = clock_ms();
+	if (s->o.stop_at)
+		s->conn.end_ms = MAX(s->x.start_ms + (s->o.stop_at - (int64_t)time(NULL)) * 1000, (int64_t)1);
 	s->conn.duplex = s->o.am_sender;
 	return s->o.am_sender ? sender_run(&s->x) : receiver_run(&s->x);
 }

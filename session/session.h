@@ -11,6 +11,14 @@
 #include "base/event.h"
 #include "transfer/xfer.h"
 
+/* What one session may use up, in bytes (spec 09 §11.4). */
+struct session_quota {
+	size_t memory;                 /* everything that the peer can make grow */
+	size_t args;                   /* words of the argument list */
+	size_t xattr;                  /* value of one extended attribute */
+	size_t block_table;            /* table of a peer's block sums */
+};
+
 /* Effective values of the module, copied from the configuration (spec 06 §3). */
 struct session_policy {
 	const char *module;
@@ -25,6 +33,7 @@ struct session_policy {
 	bool dont_compress_all;        /* `dont compress = *` */
 	int max_verbosity;
 	unsigned bwlimit;              /* KiB/s cap of the daemon's command line; 0 = none */
+	struct session_quota quota;
 	const char *refuse_options;    /* never NULL */
 	const char *incoming_chmod, *outgoing_chmod, *temp_dir;   /* NULL or "": none */
 	struct filter_list *filter;    /* NULL without rules */

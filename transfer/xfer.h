@@ -62,6 +62,9 @@ struct xfer {
 	bool charset_links;            /* symlink targets are converted too */
 	bool charset_listed;           /* so are the names that cross the connection for --files-from (-s) */
 
+	size_t block_table_max;        /* bytes of a table of block sums; 0: SUM_TABLE_LIMIT */
+	size_t xattr_max;              /* bytes of one value of an extended attribute; 0: as the protocol allows */
+
 	mode_t umask;                  /* of the process */
 	int64_t start_ms;              /* clock_ms at the end of the handshake */
 
