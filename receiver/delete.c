@@ -74,8 +74,11 @@ static int scan_dir(struct gen *g, const char *dir, struct scan *s)
 
 	*s = (struct scan){ .budget = g->rx->budget };
 	rc = sb_opendir(g->h.dest, dir, ".", 0, &d, &self);
-	if (rc < 0)
+	if (rc < 0) {
+		if (rc != -ENOENT)
+			say_errno(SAY_ERROR_XFER, -rc, "opendir %s failed", FULL(g->rx, "", *dir ? dir : "."));
 		return rc;
+	}
 	while ((rc = sb_readdir(d, &ent)) == 1) {
 		struct dent e = { .len = (uint32_t)ent.len, .mode = type_mode(ent.type) };
 		struct dent *p;
@@ -106,7 +109,11 @@ static int scan_dir(struct gen *g, const char *dir, struct scan *s)
 		s->v[s->n++] = e;
 	}
 	sb_closedir(d);
-	if (rc < 0) {
+	if (rc < 0 && rc != -ENOMEM) {
+		/* What could be read is gone through; nothing else is deleted from now on. */
+		say_errno(SAY_ERROR_XFER, -rc, "readdir(%s)", FULL(g->rx, "", *dir ? dir : "."));
+		atomic_fetch_or(&g->rx->io_error, IOERR_GENERAL);
+	} else if (rc < 0) {
 		scan_free(s);
 		return rc;
 	}

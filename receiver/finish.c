@@ -11,6 +11,7 @@ int temp_create(struct hands *h, struct temp *t, const char *dir, const char *le
 	int fd;
 
 	t->live = false;
+	t->leaf[0] = 0;
 	if (h->temp) {
 		t->sb = h->temp;
 		t->dir = "";
@@ -203,7 +204,7 @@ int partial_keep(struct hands *h, struct temp *t, const char *dir, const char *l
 			sb_unlink(t->sb, t->dir, t->leaf);
 	}
 	if (rc < 0)
-		return -1;
+		return rc;
 	t->live = false;
 	return 0;
 }

@@ -39,7 +39,7 @@ int partial_mkdir(struct hands *h, const char *dir);
 /* Removes D's partial file, if unlink_it, and the directory when it is empty and relative. */
 void partial_cleanup(struct hands *h, const char *dir, const char *leaf, bool unlink_it);
 
-/* Moves a temp to D's partial file. 0, or -1 (the temp is still live). */
+/* Moves a temp to D's partial file. 0 or negative errno (the temp is still live; not said). */
 int partial_keep(struct hands *h, struct temp *t, const char *dir, const char *leaf);
 
 /* Copies everything of one fd to the other, from the start. 0 or negative errno. */

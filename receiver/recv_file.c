@@ -183,7 +183,7 @@ static void open_output(struct delivery *d)
 	rc = d->inplace ? open_inplace(d) : open_temp(d);
 	if (rc < 0) {
 		say_errno(SAY_ERROR_XFER, -rc, d->inplace ? "open %s failed" : "mkstemp %s failed",
-			  FULL(r->rx, d->dir, d->leaf));
+			  FULL(r->rx, d->dir, d->inplace || !r->temp.leaf[0] ? d->leaf : r->temp.leaf));
 		d->discard = true;
 		return;
 	}
@@ -359,9 +359,13 @@ static int content(struct delivery *d)
 	rc = outw_flush(&d->w);
 	if (rc == 0 && !d->is_device && (d->allocated || d->w.hole_at_end || (d->inplace && (uint64_t)d->st.st_size > d->w.pos)))
 		rc = sbf_truncate(d->out, (int64_t)d->w.pos);
-	if (rc == 0 && r->o->fsync)
-		rc = sbf_sync(d->out);
-	return rc < 0 ? write_failed(d, rc) : 0;
+	if (rc < 0)
+		return write_failed(d, rc);
+	if (r->o->fsync && (rc = sbf_sync(d->out)) < 0) {
+		fail_errno(r->in->err, RX_FILEIO, -rc, "fsync failed on %s", FULL(r->rx, d->dir, d->leaf));
+		return rd_fail(r->in, RX_FILEIO, "%s", "");
+	}
+	return 0;
 }
 
 static int verify(struct delivery *d, bool *good)
@@ -447,10 +451,22 @@ static enum outcome delay(struct delivery *d)
 {
 	struct recv *r = d->r;
 
-	if (!d->part && partial_keep(&r->h, &r->temp, d->dir, d->leaf) < 0) {
+	if (!d->part && partial_mkdir(&r->h, d->dir) < 0) {
 		say(SAY_ERROR_XFER, "Unable to create partial-dir for %s -- discarding completed file.",
 		    FULL(r->rx, d->dir, d->leaf));
 		return OUTCOME_FAILED;
+	}
+	if (!d->part) {
+		char pdir[PATH_LIMIT + 1], path[PATH_LIMIT + 1];
+		struct sb *sb;
+		int rc = partial_keep(&r->h, &r->temp, d->dir, d->leaf);
+
+		if (rc < 0) {
+			if (partial_name(&r->h, d->dir, &sb, pdir) < 0 || path_join(path, pdir, d->leaf) < 0)
+				strcpy(path, d->leaf);
+			say_errno(SAY_ERROR_XFER, -rc, "rename %s -> \"%s\"", FULL(r->rx, r->temp.dir, r->temp.leaf), path);
+			return OUTCOME_FAILED;
+		}
 	}
 	return remember_delayed(r, d->req) < 0 ? OUTCOME_FATAL : OUTCOME_DELAYED;
 }

@@ -1,0 +1,169 @@
+"""System calls of the server that fail: the client hears of it in rsync's words with rsync's exit code, no file is half
+written, no temp file stays. Through a remote shell the stock server gets the same faults; over TCP it is the confined worker."""
+import errno
+import os
+import re
+import subprocess
+
+import pytest
+from harness import Daemon, IS_ROOT, KEDGE, SANITIZED, STOCK_350, client, rsh, write_file
+
+IDS = {"uid": 0, "gid": 0} if IS_ROOT else {}
+OLD = 1_500_000_000_000_000_000
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+@pytest.fixture(scope="session")
+def shim(tmp_path_factory):
+    top = tmp_path_factory.mktemp("shim")
+    for d in (top, top.parent):
+        d.chmod(0o755)
+    path = str(top / "faults.so")
+    subprocess.run([os.environ.get("CC", "cc"), "-shared", "-fPIC", "-O1", "-o", path, HERE + "/faults.c", "-ldl"], check=True)
+    return path
+
+
+def fault_env(shim, fault):
+    env = {"LD_PRELOAD": shim, "KEDGE_FAULT": fault}
+    if SANITIZED:
+        env["ASAN_OPTIONS"] = os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"
+    return env
+
+
+def lay(top):
+    """src has news for dst: a change inside, a new file, a directory, a link, times."""
+    src, dst = top + "/src", top + "/dst"
+    for d in (src + "/newdir", src + "/olddir", dst + "/olddir", dst + "/gone"):
+        os.makedirs(d)
+    body = bytes(range(256)) * 800
+    write_file(dst + "/changed", body, mtime=OLD)
+    write_file(src + "/changed", body[:70000] + b"news" + body[70000:], mode=0o600, mtime=OLD + 10**9)
+    write_file(src + "/fresh", body[:5000], mtime=OLD)
+    write_file(src + "/newdir/in", b"inner\n", mtime=OLD)
+    write_file(src + "/olddir/perm", b"same\n", mode=0o640, mtime=OLD)
+    write_file(dst + "/olddir/perm", b"same\n", mtime=OLD)
+    write_file(dst + "/gone/f", b"x", mtime=OLD)
+    os.symlink("fresh", src + "/link")
+    os.link(src + "/fresh", src + "/second")
+    for top_, dirs, _ in os.walk(top, topdown=False):
+        os.utime(top_, ns=(OLD, OLD))
+    return src, dst
+
+
+def text(out, top):
+    out = out.replace(top.encode(), b"TOP")
+    out = re.sub(rb" at \S+\(\d+\)", b"", out)
+    out = re.sub(rb"\[(\w+)=[^\]]*\]", rb"[\1]", out)
+    out = out.replace(b'/."', b'"')
+    out = re.sub(rb"\.(\w+)\.[A-Za-z0-9]{6}", rb".\1.XXXXXX", out)
+    return sorted(x for x in out.split(b"\n") if b"unexpectedly closed" not in x and b"write error" not in x)
+
+
+def contents(top):
+    out = {}
+    for d, dirs, files in os.walk(top):
+        for f in dirs + files:
+            p = os.path.join(d, f)
+            if os.path.islink(p):
+                out[os.path.relpath(p, top)] = os.readlink(p)
+            elif os.path.isdir(p):
+                out[os.path.relpath(p, top)] = "directory"
+            else:
+                with open(p, "rb") as h:
+                    out[os.path.relpath(p, top)] = h.read()
+    return out
+
+
+def run(work, name, shim, fault, push, opts, binary=None):
+    """binary: through a remote shell; otherwise over TCP. Returns (exit code, stderr lines, contents, contents before)."""
+    top = os.path.join(work, name)
+    os.mkdir(top)
+    src, dst = lay(top)
+    before = contents(dst)
+    if binary:
+        env = " ".join(f"'{k}={v}'" for k, v in {**fault_env(shim, fault), "KEDGE_FAULT_ALL": "1"}.items())
+        write_file(top + "/server", f"#!/bin/sh\nexec env {env} {binary} \"$@\"\n".encode(), 0o755)
+        r = client([*opts, "-e", rsh(work), f"--rsync-path={top}/server", *([src + "/", f"h:{dst}/"] if push else [f"h:{src}/", dst + "/"])])
+    else:
+        mods = {"m": {"path": top, "read only": "no", "munge symlinks": "no", **IDS}}
+        with Daemon(work, mods, env=fault_env(shim, fault)) as d:
+            r = client([*opts, *([src + "/", d.url("m/dst/")] if push else [d.url("m/src/"), dst + "/"])])
+            assert not d.wait_idle()
+    return r.returncode, text(r.stderr, top), contents(dst), before, contents(src)
+
+
+def whole(after, before, src):
+    """Every file is the old or the new one; nothing else is there but partial directories as the options ask for them."""
+    for name, data in after.items():
+        if name.split("/")[-1] not in (".~tmp~", ".p"):
+            plain = name.replace(".~tmp~/", "").replace(".p/", "")
+            assert data in [s[plain] for s in (before, src) if plain in s] or name != plain, name
+
+
+E = errno
+PUSH = [
+    (f"write:{E.ENOSPC}:1", ["-a"]), (f"write:{E.ENOSPC}:2", ["-aI", "-W"]), (f"write:{E.EIO}:1", ["-a"]), (f"write:{E.EDQUOT}:1", ["-a"]),
+    (f"write:{E.EFBIG}:1", ["-a"]), (f"write:{E.ENOSPC}:1", ["-a", "--delay-updates"]), (f"write:{E.ENOSPC}:1", ["-a", "--partial-dir=.p"]),
+    (f"write:{E.ENOSPC}:1", ["-a", "-S"]), (f"create:{E.EMFILE}:1", ["-a"]), (f"create:{E.ENOSPC}:2", ["-a"]), (f"create:{E.EROFS}:1", ["-a"]),
+    (f"rename:{E.EACCES}:1", ["-a"]), (f"rename:{E.ENOSPC}:2", ["-a"]), (f"rename:{E.EIO}:1", ["-a", "--delay-updates"]),
+    (f"mkdir:{E.ENOSPC}:1", ["-a"]), (f"mkdir:{E.EMLINK}:1", ["-a"]), (f"symlink:{E.EPERM}:1", ["-a"]), (f"link:{E.EMLINK}:1", ["-aH"]),
+    (f"chmod:{E.EPERM}:1", ["-a"]), (f"utimes:{E.EPERM}:1", ["-a"]),
+    (f"unlink:{E.EBUSY}:1", ["-a", "--delete"]), (f"list:{E.EIO}:1", ["-a", "--delete"]), (f"fsync:{E.EIO}:1", ["-a", "--fsync"]),
+    (f"allocate:{E.ENOSPC}:1", ["-a", "--preallocate"]),
+]
+# Faults that meet another call, or the same one on another file, in the stock server: the exit codes are compared.
+LOOSE = ("chmod", "utimes", f"write:{E.ENOSPC}:2")
+PULL = [(f"read:{E.EIO}:1", ["-a"]), (f"read:{E.EIO}:2:1", ["-aI", "--no-W"]), (f"list:{E.EIO}:1", ["-a"]), (f"read:{E.EIO}:1", ["-ac"])]
+
+
+@pytest.mark.parametrize("push,fault,opts", [(True, *c) for c in PUSH] + [(False, *c) for c in PULL],
+                         ids=[f"{'push' if p else 'pull'}-{f}-{' '.join(o)}" for p, c in ((True, PUSH), (False, PULL)) for f, o in c])
+def test_like_stock(work, shim, push, fault, opts):
+    stock = run(work, "stock", shim, fault, push, opts, STOCK_350)
+    ours = run(work, "ours", shim, fault, push, opts, KEDGE)
+    tcp = run(work, "tcp", shim, fault, push, opts)
+    assert stock[0] != 0 or len(stock[1]) > 1, "the fault was not met"
+    for got in (ours, tcp):
+        whole(*got[2:])
+    assert ours[0] == tcp[0] == stock[0], (ours[1], tcp[1])
+    if fault.startswith(LOOSE):
+        return
+    assert ours[1] == stock[1]
+    assert [n for n in ours[2] | stock[2] if ours[2].get(n) != stock[2].get(n) and ".p" not in n and ".~tmp~" not in n] == []
+
+
+@pytest.mark.parametrize("call", ["read", "write"])
+@pytest.mark.parametrize("push", [True, False], ids=["push", "pull"])
+@pytest.mark.parametrize("opts", [["-a"], ["-aI", "--no-W"], ["-a", "--inplace", "--no-W"], ["-az", "-S"]], ids=" ".join)
+def test_short_transfers_are_whole(work, shim, push, call, opts):
+    code, err, after, before, src = run(work, "t", shim, f"{call}:0:1", push, [*opts, "--delete"])
+    assert (code, err) == (0, [b""])
+    assert after == src
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="mounting needs root")
+@pytest.mark.parametrize("opts", [["-a"], ["-a", "--inplace"], ["-a", "--partial-dir=.p"], ["-a", "--delay-updates"], ["-a", "--preallocate"]],
+                         ids=" ".join)
+def test_full_file_system(work, opts):
+    """A file system that really is full, in the module of a confined worker."""
+    up, src = work + "/up", work + "/src"
+    os.mkdir(up)
+    os.mkdir(src)
+    for i in range(4):
+        write_file(f"{src}/f{i}", os.urandom(400_000), mtime=OLD)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m,mode=755", "none", up], check=True)
+    try:
+        with Daemon(work, {"m": {"path": up, "read only": "no", **IDS}}) as d:
+            r = client([*opts, src + "/", d.url("m/")])
+            assert r.returncode in ((11, 23) if "--preallocate" in opts else (11,)), r.stderr
+            assert b"No space left on device (28)" in r.stderr
+            assert "No space left on device" in d.read_log()
+            assert not d.wait_idle()
+            after, want = contents(up), contents(src)
+            for name, data in after.items():
+                if name.startswith(".p") or name.startswith(".~tmp~") or "--inplace" in opts:
+                    assert data == "directory" or want[os.path.basename(name)].startswith(data.rstrip(b"\0"))
+                else:
+                    assert data == want[name]
+    finally:
+        subprocess.run(["umount", up], check=True)
