@@ -39,18 +39,23 @@ static void PRINTF(2, 3) warn(const struct conf_module *m, const char *fmt, ...)
 	putchar('\n');
 }
 
-static void print_value(const struct conf *c, const struct conf_value *v, int i)
+static void print_assignment(const struct conf_value *v, int i)
 {
 	const struct conf_def *d = &conf_defs[i];
 
-	if (!v->set)
-		return;
 	if (d->type == CT_STRING || d->type == CT_PATH)
 		printf("  %s = %s", d->name, v->str);
 	else if (d->type == CT_BOOL || d->type == CT_BOOL3)
 		printf("  %s = %s", d->name, v->num < 0 ? "unset" : v->num ? "yes" : "no");
 	else
 		printf("  %s = %d", d->name, v->num);
+}
+
+static void print_value(const struct conf *c, const struct conf_value *v, int i)
+{
+	if (!v->set)
+		return;
+	print_assignment(v, i);
 	if (v->line)
 		printf("    (%s line %u)", c->files[v->file].path, v->line);
 	putchar('\n');
@@ -157,6 +162,37 @@ static void print_layers(struct daemon *d, const struct conf_module *m)
 		if (rep.layer[i].state == CONFINE_MISSING && *want && strcasecmp(want, "prefer"))
 			warn(m, "connections will be refused: every sandbox layer is required, and there is no %s",
 			     confine_layer_name((enum confine_layer)i));
+}
+
+static void dump_values(const struct conf_value *v, int from)
+{
+	for (int i = from; i < CP_COUNT; i++) {
+		print_assignment(&v[i], i);
+		putchar('\n');
+	}
+}
+
+static void print_fault(void *ctx, const char *text)
+{
+	(void)ctx;
+	fprintf(stderr, "%s\n", text);
+}
+
+int dump_config(struct daemon *d)
+{
+	log_init(true);
+	say_set_sink(log_sink, NULL);
+	if (daemon_load(d, print_fault, NULL) < 0) {
+		fprintf(stderr, "Failed to parse config file: %s\n", d->config_path);
+		return RX_USAGE;
+	}
+	printf("# %s as it is understood, defaults included\n", d->config_path);
+	dump_values(d->conf->global, 0);
+	for (size_t k = 0; k < d->conf->nmodules; k++) {
+		printf("\n[%s]\n", d->conf->modules[k]->name);
+		dump_values(d->conf->modules[k]->v, CP_MODULE_FIRST);
+	}
+	return RX_OK;
 }
 
 int check_config(struct daemon *d)

@@ -12,7 +12,7 @@ enum { OPT_DPARAM = 1000, OPT_HELP, OPT_VERBOSE, OPT_NO_VERBOSE, OPT_DAEMON };
 
 bool cmdline_is_daemon(int argc, char **argv)
 {
-	static const char *const words[] = { "--daemon", "--detach", "--no-detach", "--dparam", "--config", "--check-config" };
+	static const char *const words[] = { "--daemon", "--detach", "--no-detach", "--dparam", "--config", "--check-config", "--dump-config" };
 
 	for (int i = 1; i < argc; i++) {
 		for (size_t k = 0; k < ARRAY_SIZE(words); k++) {
@@ -37,6 +37,7 @@ static void print_help(void)
 		"     --config=FILE           read FILE instead of /etc/rsyncd.conf\n"
 		" -M, --dparam=NAME=VALUE     override a parameter of the global section\n"
 		"     --check-config          say what the configuration means and which sandbox layers hold, and exit\n"
+		"     --dump-config           print every parameter as it is understood, and exit\n"
 		"     --address=ADDRESS       listen on this address\n"
 		"     --port=PORT             listen on this port (default 873)\n"
 		" -4, --ipv4                  listen on IPv4 only\n"
@@ -77,13 +78,14 @@ static int add_dparam(struct daemon_opts *o, const char *arg)
 
 int cmdline_parse(struct daemon_opts *o, int argc, char **argv)
 {
-	int daemon = 0, server = 0, detach = 1, port = 0, family = 0, bwlimit = 0, protocol = HS_PROTOCOL, check = 0;
+	int daemon = 0, server = 0, detach = 1, port = 0, family = 0, bwlimit = 0, protocol = HS_PROTOCOL, check = 0, dump = 0;
 	char *config = NULL, *address = NULL, *log_file = NULL, *log_format = NULL, *sockopts = NULL, *temp_dir = NULL;
 	struct poptOption table[] = {
 		{ "daemon", 0, POPT_ARG_NONE, &daemon, 0, NULL, NULL },
 		{ "config", 0, POPT_ARG_STRING, &config, 0, NULL, NULL },
 		{ "dparam", 'M', POPT_ARG_STRING, NULL, OPT_DPARAM, NULL, NULL },
 		{ "check-config", 0, POPT_ARG_NONE, &check, 0, NULL, NULL },
+		{ "dump-config", 0, POPT_ARG_NONE, &dump, 0, NULL, NULL },
 		{ "address", 0, POPT_ARG_STRING, &address, 0, NULL, NULL },
 		{ "port", 0, POPT_ARG_INT, &port, 0, NULL, NULL },
 		{ "ipv4", '4', POPT_ARG_VAL, &family, AF_INET, NULL, NULL },
@@ -144,5 +146,6 @@ int cmdline_parse(struct daemon_opts *o, int argc, char **argv)
 	o->no_detach = !detach;
 	o->server = server;
 	o->check = check;
+	o->dump = dump;
 	return r;
 }

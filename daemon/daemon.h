@@ -28,6 +28,7 @@ struct daemon_opts {
 	bool no_detach;
 	bool server;                    /* behind a remote shell */
 	bool check;                     /* --check-config */
+	bool dump;                      /* --dump-config */
 };
 
 /* The listener's row for a live connection, in memory shared with its monitor. */
@@ -85,5 +86,8 @@ int monitor_serve(struct daemon *d, int in_fd, int out_fd, struct conn_row *row)
 
 /* Prints what was understood and what would hold. Returns the exit code. */
 int check_config(struct daemon *d);
+
+/* Prints every parameter as a file that means the same. Returns the exit code. */
+int dump_config(struct daemon *d);
 
 #endif

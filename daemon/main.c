@@ -73,6 +73,8 @@ static int daemon_main(int argc, char **argv)
 	if (r)
 		return r > 0 ? RX_OK : RX_USAGE;
 	find_config(&d);
+	if (d.opt.dump)
+		return dump_config(&d);
 	if (d.opt.check)
 		return check_config(&d);
 	inetd = !d.opt.server && stdin_is_socket();
