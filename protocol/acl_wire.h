@@ -11,7 +11,7 @@
 
 #include "protocol/flist.h"
 
-#define ACL_NAMES_MAX 65536
+#define ACL_NAMES_MAX 65536            /* on the wire */
 
 enum { ACLW_USER_OBJ = 1, ACLW_GROUP_OBJ = 2, ACLW_MASK_OBJ = 4, ACLW_OTHER_OBJ = 8, ACLW_NAMES = 16 };
 
@@ -26,7 +26,7 @@ struct acl {
 	uint8_t flags;                 /* ACLW_NAMES exactly if count > 0 */
 	uint8_t user_obj, group_obj, mask_obj, other_obj;
 	uint32_t count;
-	struct acl_name *names;        /* users first, then groups, each by ascending id */
+	struct acl_name *names;        /* sending: users first, then groups, each by ascending id; else as received */
 };
 
 struct acl_tables;
@@ -39,7 +39,7 @@ void acl_tables_free(struct acl_tables *t);
 void acl_read(struct acl_tables *t, struct rd *r, const struct fent *e, struct fext *x);
 
 /* The ACL of an index of an entry, NULL for -1. Valid as long as the tables. Missing masks were computed
-   (§15.3: access by the mode of the first entry that had it, see acl_mask; default by OR). Threads that were given
+   (§15.3: access by the mode of the first entry that had it; default by OR). Threads that were given
    complete lists may call it while the owner reads further ones. */
 const struct acl *acl_get(const struct acl_tables *t, bool is_default, int32_t index);
 

@@ -130,6 +130,15 @@ static inline void wr_le32(struct wr *w, uint32_t v)
 static inline void wr_int(struct wr *w, int32_t v) { wr_le32(w, (uint32_t)v); }
 void wr_longint(struct wr *w, int64_t v);
 void wr_varint(struct wr *w, int32_t v);
+
+/* Bytes that wr_varint writes. */
+static inline size_t wr_varint_len(int32_t v)
+{
+	uint32_t x = (uint32_t)v;
+
+	return x < 0x80 ? 1 : x < 0x4000 ? 2 : x < 0x200000 ? 3 : x < 0x10000000 ? 4 : 5;
+}
+
 void wr_varlong(struct wr *w, int64_t v, unsigned min_bytes);
 
 static inline void wr_varint30(struct wr *w, int proto, int32_t v)

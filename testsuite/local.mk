@@ -7,7 +7,8 @@ EXTRA_DIST += testsuite/door.sh
 FUZZ_FLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 FUZZ_LIBS = $(KEDGE_LIBS) $(EXT_LIBS)
 FUZZ_TARGETS += testsuite/fuzz/fuzz_handshake testsuite/fuzz/fuzz_conf testsuite/fuzz/fuzz_conn \
-	testsuite/fuzz/fuzz_flist testsuite/fuzz/fuzz_item testsuite/fuzz/fuzz_charset
+	testsuite/fuzz/fuzz_flist testsuite/fuzz/fuzz_item testsuite/fuzz/fuzz_charset \
+	testsuite/fuzz/fuzz_acl testsuite/fuzz/fuzz_xattr
 testsuite_fuzz_fuzz_handshake_SOURCES = testsuite/fuzz/fuzz_handshake.c
 testsuite_fuzz_fuzz_handshake_LDADD = $(FUZZ_LIBS)
 testsuite_fuzz_fuzz_handshake_LDFLAGS = $(FUZZ_FLAGS)
@@ -23,6 +24,12 @@ testsuite_fuzz_fuzz_flist_LDFLAGS = $(FUZZ_FLAGS)
 testsuite_fuzz_fuzz_item_SOURCES = testsuite/fuzz/fuzz_item.c
 testsuite_fuzz_fuzz_item_LDADD = $(FUZZ_LIBS)
 testsuite_fuzz_fuzz_item_LDFLAGS = $(FUZZ_FLAGS)
+testsuite_fuzz_fuzz_xattr_SOURCES = testsuite/fuzz/fuzz_xattr.c
+testsuite_fuzz_fuzz_xattr_LDADD = $(FUZZ_LIBS)
+testsuite_fuzz_fuzz_xattr_LDFLAGS = $(FUZZ_FLAGS)
+testsuite_fuzz_fuzz_acl_SOURCES = testsuite/fuzz/fuzz_acl.c
+testsuite_fuzz_fuzz_acl_LDADD = $(FUZZ_LIBS)
+testsuite_fuzz_fuzz_acl_LDFLAGS = $(FUZZ_FLAGS)
 testsuite_fuzz_fuzz_charset_SOURCES = testsuite/fuzz/fuzz_charset.c
 testsuite_fuzz_fuzz_charset_LDADD = $(FUZZ_LIBS)
 testsuite_fuzz_fuzz_charset_LDFLAGS = $(FUZZ_FLAGS)

@@ -7,7 +7,10 @@
 
 #include <stdio.h>
 
+#include "protocol/acl_wire.h"
+#include "protocol/xattr_wire.h"
 #include "testsuite/unit/flist_util.h"
+#include "transfer/posix_acl.h"
 
 static struct session *sessions;
 static size_t session_count;
@@ -19,7 +22,29 @@ struct replay {
 	uint16_t flags[512];           /* before duplicates are merged */
 	size_t n;
 	char *names[2][65536];
+	struct acl_tables *acls[2];    /* read, written */
+	struct xattr_table *xattrs[2];
 };
+
+static void read_acl(void *ctx, struct rd *r, struct fent *e, struct fext *x)
+{
+	acl_read(((struct replay *)ctx)->acls[0], r, e, x);
+}
+
+static void read_xattr(void *ctx, struct rd *r, struct fent *e, struct fext *x)
+{
+	xattr_read(((struct replay *)ctx)->xattrs[0], r, e, x);
+}
+
+static size_t write_acl(void *ctx, struct wr *w, struct fent *e)
+{
+	return acl_write(((struct replay *)ctx)->acls[1], w, e);
+}
+
+static size_t write_xattr(void *ctx, struct wr *w, struct fent *e)
+{
+	return xattr_write(((struct replay *)ctx)->xattrs[1], w, e);
+}
 
 static void on_entry(void *ctx, struct rd *r, struct fent *e)
 {
@@ -130,6 +155,24 @@ static void check_list(const struct replay *p, const struct flist_set *s, const 
 	check_links(p, fl);
 }
 
+/* From the tables that were read into those to be written. */
+static void copy_attrs(const struct replay *p, struct fext *x, uint16_t mode)
+{
+	struct acl reduced;
+	const struct acl *access = acl_get(p->acls[0], false, x->acl_access), *def = acl_get(p->acls[0], true, x->acl_default);
+	const struct xattr_list *l = xattr_get(p->xattrs[0], x->xattr);
+
+	if (access) {
+		reduced = *access;     /* the reader computed the mask that was not sent */
+		posix_acl_reduce(&reduced, mode);
+		x->acl_access = acl_add(p->acls[1], false, &reduced);
+	}
+	if (def)
+		x->acl_default = acl_add(p->acls[1], true, def);
+	if (l)
+		x->xattr = xattr_add(p->xattrs[1], l->v, l->count);
+}
+
 /* Puts the decoded entries into a sending set. */
 static void encode_list(struct replay *p, struct flist_set *out, struct wr *w, int io_error)
 {
@@ -152,6 +195,7 @@ static void encode_list(struct replay *p, struct flist_set *out, struct wr *w, i
 
 			assert_non_null(flist_ext(out, c));
 			*c->ext = *e->ext;
+			copy_attrs(p, c->ext, c->mode);
 			if (p->ses->proto >= 30 && e->flags & FENT_HLINKED)
 				assert_int_equal(flist_hardlink(out, c, 7, (uint64_t)group), 0);
 		}
@@ -191,7 +235,14 @@ static void replay(struct session *ses)
 	p->ses = ses;
 	in = flist_set_new(&ses->fmt, &b, true);
 	out = flist_set_new(&ses->fmt, &b, false);
-	flist_set_hooks(in, &(struct flist_hooks){ .ctx = p, .on_entry = on_entry });
+	flist_set_hooks(in, &(struct flist_hooks){ .ctx = p, .on_entry = on_entry, .read_acl = read_acl,
+					     .read_xattr = read_xattr });
+	flist_set_hooks(out, &(struct flist_hooks){ .ctx = p, .write_acl = write_acl, .write_xattr = write_xattr });
+	for (int i = 0; i < 2; i++) {
+		p->acls[i] = acl_tables_new(i ? out : in, &b);
+		p->xattrs[i] = xattr_table_new(&b, NULL);
+		assert_true(p->acls[i] && p->xattrs[i]);
+	}
 	flist_on_id(in, on_id, p);
 	flist_name_source(out, name_of, p);
 	wr_mem_init(&m, &b, &err);
@@ -230,6 +281,10 @@ static void replay(struct session *ses)
 			assert_string_equal(flist_last(out)->sorted[k]->dir->s, fl->sorted[k]->dir->s);
 		}
 	}
+	for (int i = 0; i < 2; i++) {
+		acl_tables_free(p->acls[i]);
+		xattr_table_free(p->xattrs[i]);
+	}
 	flist_set_free(in);
 	flist_set_free(out);
 	wr_mem_free(&m);
@@ -247,8 +302,6 @@ static void sessions_decode_and_encode(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < session_count; i++) {
-		if (strpbrk(sessions[i].opts, "AX"))
-			continue;
 		replay(&sessions[i]);
 		done++;
 	}
