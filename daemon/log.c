@@ -48,17 +48,32 @@ void log_set_relay(void (*relay)(void *ctx, const char *text), void *ctx)
 	dest.relay_ctx = ctx;
 }
 
+static int open_file(const char *path)
+{
+	mode_t mask = umask(022);
+	int fd;
+
+	umask(mask | 022);
+	fd = opfile_open(path, O_WRONLY | O_CREAT | O_APPEND | O_NOCTTY, 0644, 0);
+	umask(mask);
+	return fd;
+}
+
+int log_open_file(const char *path)
+{
+	int fd = open_file(path);
+
+	if (fd >= 0)
+		dest.fd = fd;
+	return MIN(fd, 0);
+}
+
 int log_open(const char *path, const char *tag, int facility)
 {
 	int old = dest.fd, fd = -1;
 
-	if (*path) {
-		mode_t mask = umask(022);
-
-		umask(mask | 022);
-		fd = opfile_open(path, O_WRONLY | O_CREAT | O_APPEND | O_NOCTTY, 0644, 0);
-		umask(mask);
-	}
+	if (*path)
+		fd = open_file(path);
 	dest.fd = fd < 0 ? -1 : fd;
 	dest.facility = facility;
 	snprintf(dest.tag, sizeof dest.tag, "%s", *tag ? tag : "rsyncd");

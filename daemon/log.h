@@ -32,6 +32,8 @@ void log_init(bool to_stderr);
 /* Opens the file (append; mode 0644 under umask | 022) or falls back to syslog, saying so. path "": syslog.
    Keeps the old destination's descriptor open for the caller to close: returns it, or -1. */
 int log_open(const char *path, const char *tag, int facility);
+/* For --log-file of a remote-shell server: the same without syslog. 0, or a negative errno. */
+int log_open_file(const char *path);
 /* `log form`: one JSON object a line instead of text. */
 void log_set_form(const char *form);
 void log_set_relay(void (*relay)(void *ctx, const char *text), void *ctx);

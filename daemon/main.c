@@ -103,13 +103,15 @@ static int daemon_main(int argc, char **argv)
 	return listener_run(&d);
 }
 
+static const struct server_logger logger = { .open = log_open_file, .line = log_session, .event = log_session_event };
+
 int main(int argc, char **argv)
 {
 	proc_title_init(argc, argv);
 	if (cmdline_is_daemon(argc, argv))
 		return daemon_main(argc, argv);
 	if (argc > 1 && !strcmp(argv[1], "--server"))
-		return session_main_server(argc, argv);
+		return session_main_server(argc, argv, &logger);
 	if (about_answer(argc, argv))
 		return RX_OK;
 	if (argc > 1)

@@ -353,6 +353,7 @@ static int wait_writable(struct conn *c)
 static int send_all(struct conn *c, struct iovec *iov, int cnt)
 {
 	size_t total = 0;
+	int64_t now;
 
 	while (cnt) {
 		ssize_t n;
@@ -377,7 +378,10 @@ static int send_all(struct conn *c, struct iovec *iov, int cnt)
 		}
 		c->bytes_out += (uint64_t)n;
 		total += (size_t)n;
-		atomic_store_explicit(&c->last_out, clock_ms(), memory_order_relaxed);
+		now = clock_ms();
+		atomic_store_explicit(&c->last_out, now, memory_order_relaxed);
+		if (UNLIKELY(c->end_ms && now >= c->end_ms))
+			return wr_fail(&c->out, RX_TIMEOUT, STOP_TEXT);
 		while (cnt && (size_t)n >= iov->iov_len) {
 			n -= (ssize_t)iov->iov_len;
 			iov++, cnt--;

@@ -437,7 +437,7 @@ int receiver_run(struct xfer *x)
 	rc = rx_init(&rx, x, x->conn->in.err);
 	if (rc == 0)
 		rc = recv_init(&r, &rx);
-	if (rc == 0 && x->o->am_daemon)
+	if (rc == 0 && x->o->am_server)
 		say(SAY_LOG, "receiving file list");
 	if (rc == 0)
 		rc = first_lists(&r, &first, &second);

@@ -336,7 +336,7 @@ static int run(struct sender *s)
 			       s->o->acls ? "ACLs" : "extended attributes", s->o->am_server ? "server" : "client");
 	if (set_up(s) < 0)
 		return -1;
-	if (s->o->am_daemon)
+	if (s->o->am_server)
 		say(SAY_LOG, "building file list");
 	s->c->on_msg = on_msg;
 	s->c->on_msg_ctx = s;

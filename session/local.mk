@@ -11,6 +11,7 @@ libsession_a_SOURCES = \
 	session/opttable.c session/optcheck.c session/stoptime.c \
 	session/optvals.c session/optvals.h \
 	session/route.c session/route.h \
+	session/serverlog.c session/serverlog.h \
 	session/run.c session/run.h \
 	session/server.c \
 	session/setup.c session/setup.h

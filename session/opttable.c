@@ -110,7 +110,7 @@ const struct row option_rows[] = {
 	{ "stats", 0, CALL, 0, SP_STATS }, { "dry-run", 'n', SET, O(dry_run), 1 },
 	{ "only-write-batch", 0, CALLS, 0, SP_ONLY_WRITE_BATCH }, { "write-batch", 0, CALLS, 0, SP_WRITE_BATCH },
 	{ "read-batch", 0, CALLS, 0, SP_READ_BATCH },
-	{ "log-file", 0, LACKSS, 0, 0 }, { "log-file-format", 0, LACKSS, 0, 0 },
+	{ "log-file", 0, STR, O(log_file), 0 }, { "log-file-format", 0, STR, O(log_file_format), 0 },
 	{ "secluded-args", 's', CALL, 0, SP_SECLUDED }, { "protect-args", 0, CALL, 0, SP_SECLUDED },
 	{ "no-secluded-args", 0, CALL, 0, SP_NO_SECLUDED }, { "no-protect-args", 0, CALL, 0, SP_NO_SECLUDED }, { "no-s", 0, CALL, 0, SP_NO_SECLUDED },
 	{ "rsh", 'e', CALLS, 0, SP_ECAPS }, { "stop-after", 0, CALLS, 0, SP_STOP_AFTER }, { "time-limit", 0, CALLS, 0, SP_STOP_AFTER },

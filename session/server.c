@@ -14,6 +14,7 @@
 #include "session/args.h"
 #include "session/ids.h"
 #include "session/run.h"
+#include "session/serverlog.h"
 #include "session/setup.h"
 
 #define OUR_VERSION 32
@@ -96,8 +97,10 @@ static int server_paths(struct session *s, struct options *p, struct words *w, c
 	return 0;
 }
 
-static int run(struct session *s, struct options *p, struct words *batch, struct words *paths, const char *cwd)
+static int run(struct session *s, struct options *p, struct words *batch, struct words *paths, const char *cwd,
+	       const struct server_logger *logger)
 {
+	static struct itemlog items;
 	int rc;
 
 	if (p->secluded && p->old_args)
@@ -109,7 +112,7 @@ static int run(struct session *s, struct options *p, struct words *batch, struct
 	rc = anchor_open(&s->x.root, "/", TRUST_ALL, LINKS_FREE, 0);
 	if (rc < 0)
 		return rd_fail(&s->conn.in, RX_FILEIO, "cannot open the root directory: %s", strerror(-rc));
-	if (session_check_files(s, p) < 0)
+	if (session_check_files(s, p) < 0 || serverlog_start(s, logger, &items) < 0)
 		return -1;
 	say_set_role(s->o.am_sender ? "sender" : "Receiver");
 	if (s->o.iconv)
@@ -135,7 +138,7 @@ static int run(struct session *s, struct options *p, struct words *batch, struct
 	return session_role(s);
 }
 
-int session_main_server(int argc, char **argv)
+int session_main_server(int argc, char **argv, const struct server_logger *logger)
 {
 	static struct session s;
 	struct options p;
@@ -162,7 +165,7 @@ int session_main_server(int argc, char **argv)
 	umask(s.x.umask);
 	s.x.cwd = cwd + 1;
 	s.x.ids = &ids_of_system;
-	code = session_end(&s, run(&s, &p, &batch, &paths, cwd + 1));
+	code = session_end(&s, run(&s, &p, &batch, &paths, cwd + 1, logger));
 	anchor_unref(s.x.root);
 	charset_close(s.x.charset);
 	words_free(&batch);

@@ -78,6 +78,14 @@ struct session_start {
 };
 
 int session_run_daemon(const struct session_start *st);
-int session_main_server(int argc, char **argv);
+
+/* The log that --log-file asks for. open: 0 or a negative errno; line and event as in session_start. */
+struct server_logger {
+	int (*open)(const char *path);
+	void (*line)(void *ctx, const char *text);
+	event_sink *event;
+};
+
+int session_main_server(int argc, char **argv, const struct server_logger *logger);
 
 #endif

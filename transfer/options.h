@@ -89,6 +89,7 @@ struct xfer_opts {
 	bool delete_excluded, force, ignore_errors;
 	int max_delete;                         /* -1: no limit (a wire value below 0 means 0) */
 
+	const char *log_file, *log_file_format; /* of a remote-shell server; NULL: not given */
 	bool dry_run, only_write_batch;
 	int64_t stop_at;                        /* time(2) value; 0 = none */
 	const char *ecaps;                      /* the client's capability letters, "" if none */

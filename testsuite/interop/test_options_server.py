@@ -1,13 +1,14 @@
 """Every option of the table (spec 05 §8), good and bad values: accepted or refused by kedge as by the stock server."""
 import os
 import re
+import shutil
 import socket
 import struct
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from harness import Daemon, IS_ROOT, KEDGE, STOCK_350
+from harness import Daemon, IS_ROOT, KEDGE, STOCK_350, client, rsh
 
 IDS = {"uid": 0, "gid": 0} if IS_ROOT else {}
 
@@ -42,7 +43,8 @@ chmod=x chmod=u+w,g-w chmod=DF+x compare-dest=a copy-dest=a link-dest=a stop-aft
 stop-at=x stop-at=2001-01-01 stop-at=2099-01-01 stderr=x stderr=e stderr=all stderr= remote-option=x remote-option=-x
 write-batch=x read-batch=y only-write-batch=x files-from=h:x files-from=nosuch filter=bogus filter=-_x exclude=x include=y
 exclude-from=nosuch include-from=nosuch iconv=utf8 iconv=. info=foo info=all9,none debug=foo skip-compress=a/b outbuf=x
-sockopts=x address=x rsync-path=x password-file=x early-input=x rsh=x out-format=%i log-format=%X""".split()
+sockopts=x address=x rsync-path=x password-file=x early-input=x rsh=x out-format=%i log-format=%X log-file= log-file=/x/y
+log-file-format=%f""".split()
 
 SETS = [
     ["--timeout"], ["-Q"], ["-B131073"], ["-B", "700"], ["-@-1"], ["-@x"], ["-vQ9"], ["--stats=2"], ["-M", "x"], ["-M-x"], ["-f- x"],
@@ -172,3 +174,28 @@ def test_daemon(work, role):
         with ThreadPoolExecutor(6) as pool:
             diff = [d for part in pool.map(check, cases()) for d in part if not d[0][0].startswith(("--files-from=", "--chown=a:b"))]
     assert not diff, "\n".join(map(str, diff))
+
+
+@pytest.mark.parametrize("fmt", [None, "%o %n %l %b", "", "%i|%n|%B"])
+def test_log_file(work, fmt):
+    """--log-file of a server started over a remote shell: the lines of the stock server."""
+    found = {}
+    for who, server in (("kedge", KEDGE), ("stock", STOCK_350)):
+        top = f"{work}/top"
+        os.makedirs(f"{top}/src/d")
+        os.mkdir(f"{top}/dst")
+        for name in ("src/a", "src/d/b", "dst/old"):
+            with open(f"{top}/{name}", "w") as f:
+                f.write(name)
+            os.utime(f"{top}/{name}", (1, 1))
+        log = f"{top}/log"
+        args = ["-a", "-e", rsh(work), f"--rsync-path={server}", f"-M--log-file={log}"]
+        if fmt is not None:
+            args.append("-M--log-file-format=" + fmt.replace(" ", "_"))
+        for ends in (["--delete", f"{top}/src/", f"host:{top}/dst/"], [f"host:{top}/src/", f"host:{top}/none", f"{top}/back"], ["-n", f"{top}/src/", f"host:{top}/dry/"]):
+            client([*args, *ends])
+        with open(log) as f:
+            lines = [re.sub(r"^\S+ \S+ \[\d+\] ", "", s) for s in f]
+        found[who] = [re.sub(r"^sent .*", "sent", s) for s in lines if not s.startswith("rsync error:")]
+        shutil.rmtree(top)
+    assert found["kedge"] == found["stock"] and len(found["kedge"]) >= 7

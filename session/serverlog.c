@@ -1,0 +1,29 @@
+/*
+ * serverlog.c - the log of a remote-shell server: --log-file, --log-file-format (spec 05 §8.5).
+ */
+#include "config.h"
+#include "session/serverlog.h"
+
+#include "base/say.h"
+
+int serverlog_start(struct session *s, const struct server_logger *l, struct itemlog *il)
+{
+	const struct xfer_opts *o = &s->o;
+	int rc;
+
+	if (!o->log_file || !*o->log_file || !l)
+		return 0;
+	rc = l->open(o->log_file);
+	if (rc < 0) {
+		say_errno(SAY_ERROR, -rc, "failed to open log-file %s", o->log_file);
+		say(SAY_ERROR, "Ignoring \"log file\" setting.");
+		return 0;
+	}
+	s->route.log = l->line;
+	s->route.event = l->event;
+	*il = (struct itemlog){
+		.format = o->log_file_format ? o->log_file_format : "%i %n%L", .host = "", .addr = "", .user = "", .module = "",
+		.module_path = "", .sink = l->event,
+	};
+	return itemlog_start(il, &s->x, false, &s->in_err);
+}
