@@ -111,7 +111,7 @@ static void check_vectors(void **state)
 			paths |= strcmp(w, ".") == 0;
 			if (!paths && w[0] == '-' && w[1] != '-' && w[1] != 'B' && w[1] != '@' && (!*bundle || strlen(w) > 3))
 				bundle = w + 1;
-			lacks |= strncmp(w, "--log-file", 10) == 0 || strcmp(w, "--max-alloc=0") == 0 ||
+			lacks |= strcmp(w, "--max-alloc=0") == 0 ||
 			         strncmp(w, "--opt=", 6) == 0;
 		}
 		lacks |= memchr(bundle, 'A', strcspn(bundle, "e")) || memchr(bundle, 'X', strcspn(bundle, "e"));
@@ -225,7 +225,7 @@ static void check_secluded(void **state)
 static void check_errors(void **state)
 {
 	static const struct { const char *line, *text; } rows[] = {
-		{ "-Q", "on remote machine: -Q: unknown option" }, { "-vX9", "The server does not support --xattrs (-X)" },
+		{ "-Q", "on remote machine: -Q: unknown option" }, { "-vQ9", "on remote machine: -vQ9: unknown option" },
 		{ "-v9X", "on remote machine: -v9X: unknown option" },
 		{ "--bogus", "on remote machine: --bogus: unknown option" }, { "--dele", "on remote machine: --dele: unknown option" },
 		{ "--timeout=x", "on remote machine: --timeout=x: invalid numeric value" },
@@ -262,13 +262,20 @@ static void check_errors(void **state)
 		{ "--bwlimit=0.4", "--bwlimit=0.4 is too small (min: 512 or 0 for unlimited)" },
 		{ "--max-alloc=1", "--max-alloc=1 is too small (min: 1.00M or 0 for unlimited)" }, { "--max-alloc=0", "max-alloc must be greater than zero" },
 		{ "-M x", "Remote option must start with a dash: x" },
-		{ "-A", "The server does not support --acls (-A)" }, { "--copy-as=x", "The server does not support --copy-as" },
-		{ "-N", "The server does not support --crtimes (-N)" },
 	};
 	struct run *r;
 	char line[5000];
 	(void)state;
 
+	r = parse_line(true, NULL, "--server -N . d");
+	assert_string_equal(r->p.error, "The server is configured to refuse --crtimes (-N)");
+	done(r);
+	r = parse_line(false, NULL, "--server -N . d");
+	assert_string_equal(r->p.error, "The server does not support --crtimes (-N)");
+	done(r);
+	r = parse_line(true, NULL, "--server --copy-as=x . d");
+	assert_string_equal(r->p.error, "The server does not support --copy-as");
+	done(r);
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		snprintf(line, sizeof(line), "--server %s . d", rows[i].line);
 		r = parse_line(true, NULL, line);
