@@ -168,6 +168,13 @@ ssize_t sbf_listxattr(int fd, char *list, size_t size);
 int sbf_setxattr(int fd, const char *name, const void *value, size_t size);
 int sbf_removexattr(int fd, const char *name);
 
+/* Descriptors to be closed together: the kernel hands out neighbouring numbers, and a run of them is closed by one
+   call. Files stay open the longer, so whoever queues them closes the run before it waits. Start zeroed. */
+#define FD_RUN_MAX 32u
+struct fd_run { int first; unsigned count; };
+void sbf_close_later(struct fd_run *run, int fd);       /* takes fd */
+void sbf_close_run(struct fd_run *run);
+
 /* On an fd from sb_pin (O_PATH). */
 int sbf_pin_chmod(int fd, mode_t mode);                 /* -EOPNOTSUPP before Linux 6.6 */
 int sbf_pin_chown(int fd, uid_t uid, gid_t gid);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "sandbox/fs_priv.h"
+#include "sandbox/kcalls.h"
 
 #define OPEN_ALWAYS (O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)
 #define STEM_MAX 246           /* NAME_MAX - 9 (08 §11.2) */
@@ -184,6 +185,25 @@ int sb_create_temp(struct sb *sb, const char *dir, const char *base, unsigned fl
 			break;
 	}
 	return r;
+}
+
+void sbf_close_run(struct fd_run *run)
+{
+	unsigned first = (unsigned)run->first, n = run->count;
+
+	run->count = 0;
+	if (n > 1 && kclose_range(first, first + n - 1, 0) == 0)
+		return;
+	for (unsigned i = 0; i < n; i++)
+		close((int)(first + i));
+}
+
+void sbf_close_later(struct fd_run *run, int fd)
+{
+	if (run->count == FD_RUN_MAX || (run->count && (unsigned)fd != (unsigned)run->first + run->count))
+		sbf_close_run(run);
+	if (!run->count++)
+		run->first = fd;
 }
 
 int sb_temp_name(struct sb *sb, const char *dir, const char *base, char name[SB_NAME_MAX + 1])

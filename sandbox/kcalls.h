@@ -21,6 +21,15 @@
 #define SYS_removexattrat 466
 #endif
 
+#ifndef SYS_close_range
+#define SYS_close_range 436
+#endif
+
+static inline int kclose_range(unsigned first, unsigned last, unsigned flags)
+{
+	return (int)syscall(SYS_close_range, first, last, flags);
+}
+
 struct kxattr_args {
 	uint64_t value __attribute__((aligned(8)));
 	uint32_t size;

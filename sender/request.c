@@ -163,7 +163,7 @@ static int handle_transfer(struct sender *s, struct fent *e)
 		return 0;
 	}
 	rc = deliver(s, e, fd, &st, append);
-	close(fd);
+	sbf_close_later(&s->read_fds, fd);
 	if (rc < 0)
 		return -1;
 	if (s->o->remove_source && remove_note(s, s->item.ndx, &st) < 0)

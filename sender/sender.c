@@ -148,6 +148,7 @@ static int set_up(struct sender *s)
 static void tear_down(struct sender *s)
 {
 	s->c->on_msg = NULL;
+	sbf_close_run(&s->read_fds);
 	sums_free(&s->sums);
 	token_out_free(s->tokens);
 	search_free(s->search);
@@ -247,6 +248,9 @@ static int request_loop(struct sender *s)
 		int32_t ndx;
 		int rc = 0;
 
+		/* No file is held open while we may be waiting for the peer. */
+		if (s->read_fds.count && !rd_avail(s->r))
+			sbf_close_run(&s->read_fds);
 		if (s->inc && !s->eof && use_idle_time(s) < 0)
 			return -1;
 		if (UNLIKELY(s->c->end_ms && clock_ms() >= s->c->end_ms))

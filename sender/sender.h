@@ -98,6 +98,7 @@ struct sender {
 	struct flist_set *set;
 	struct ndx_state in_ndx, out_ndx;
 	struct arena *arena;           /* strings that live as long as the session */
+	struct fd_run read_fds;        /* files that were delivered, not closed yet */
 
 	/* place.c */
 	struct view *views;

@@ -909,6 +909,48 @@ BOTH(plain_user)
 	rmdir(in_top("root/closed"));
 }
 
+static bool is_open(int fd)
+{
+	return fcntl(fd, F_GETFD) >= 0;
+}
+
+static void runs_of_descriptors(void **state)
+{
+	struct fd_run run = { 0 };
+	int base = 200, n = (int)FD_RUN_MAX;
+
+	(void)state;
+	/* A gap ends a run, and so does its greatest length; what is not queued stays open. */
+	for (int i = 0; i <= n + 2; i++)
+		assert_int_equal(dup2(0, base + i), base + i);
+	sbf_close_run(&run);
+	sbf_close_later(&run, base);
+	sbf_close_later(&run, base + 2);
+	assert_false(is_open(base));
+	assert_true(is_open(base + 1) && is_open(base + 2));
+	for (int i = 3; i < n + 2; i++)
+		sbf_close_later(&run, base + i);
+	assert_int_equal(run.count, n);
+	assert_true(is_open(base + 2) && is_open(base + n + 1));
+	sbf_close_later(&run, base + n + 2);
+	assert_int_equal(run.count, 1);
+	for (int i = 2; i < n + 2; i++)
+		assert_false(is_open(base + i));
+	assert_true(is_open(base + n + 2));
+	sbf_close_run(&run);
+	assert_false(is_open(base + n + 2));
+	assert_true(is_open(base + 1));
+	close(base + 1);
+	/* downwards: no run */
+	assert_int_equal(dup2(0, base), base);
+	assert_int_equal(dup2(0, base + 1), base + 1);
+	sbf_close_later(&run, base + 1);
+	sbf_close_later(&run, base);
+	assert_false(is_open(base + 1));
+	sbf_close_run(&run);
+	assert_false(is_open(base));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -917,6 +959,7 @@ int main(void)
 		cmocka_unit_test(types_are_checked), cmocka_unit_test(temp_names), cmocka_unit_test(attributes),
 		cmocka_unit_test(moving_and_linking), cmocka_unit_test(cache_follows_changes), cmocka_unit_test(listing),
 		cmocka_unit_test(read_only), cmocka_unit_test(sub_anchors), cmocka_unit_test(held_files), cmocka_unit_test(threads_share_an_anchor), cmocka_unit_test(plain_user),
+		cmocka_unit_test(runs_of_descriptors),
 	};
 
 	if (geteuid() != 0)
