@@ -5,6 +5,12 @@ Every row runs A B A B ... (A = kedge, B = stock) on the same data and prints ra
 time of the client, CPU of the server (user + system of the whole daemon tree, as the daemon's
 own accounting of itself and its reaped children), and the peak of summed PSS. What arrived is
 verified in every round. Below 1 is better.
+
+--bare compares kedge with itself instead: B is the same binary without its layers of confinement
+(a build with --enable-test-hooks; the chroot stays, since it decides what paths mean).
+
+The word "memory" asks for one more table, which no other word brings: the peak of kedge's worker
+for a tree of --entries empty files, pushed and pulled, in one list and with incremental recursion.
 """
 import argparse
 import filecmp
@@ -23,6 +29,7 @@ import harness  # noqa: E402
 from harness import Daemon, client  # noqa: E402
 
 TICK = os.sysconf("SC_CLK_TCK")
+LAYERS = "limits,uid,caps,nnp,landlock,seccomp"
 
 
 def tree_cpu(d):
@@ -84,11 +91,15 @@ class Bench:
     def wanted(self, name):
         return not self.opt.only or any(w in name for w in self.opt.only)
 
-    def daemon(self, binary, modules):
+    def daemon(self, side, modules):
         ids = {"uid": 0, "gid": 0} if harness.IS_ROOT else {}
         chroot = "yes" if harness.IS_ROOT else "no"
         full = {n: {"read only": "no", "use chroot": chroot, **ids, **p} for n, p in modules.items()}
-        return Daemon(self.work, full, binary=binary, global_lines=["reverse lookup = no"])
+        binary = self.opt.kedge if side == "A" else self.opt.stock
+        env = None
+        if self.opt.bare:
+            binary, env = self.opt.bare, {"KEDGE_DISABLE": LAYERS if side == "B" else ""}
+        return Daemon(self.work, full, binary=binary, env=env, global_lines=["reverse lookup = no"])
 
     def measure(self, d, side, run):
         c0, t0 = tree_cpu(d), time.monotonic()
@@ -101,7 +112,7 @@ class Bench:
         if not self.wanted(name):
             return
         got = {s: {"wall": [], "cpu": [], "pss": 0} for s in "AB"}
-        with self.daemon(self.opt.kedge, modules("A")) as a, self.daemon(self.opt.stock, modules("B")) as b:
+        with self.daemon("A", modules("A")) as a, self.daemon("B", modules("B")) as b:
             for i in range(self.opt.rounds + 1):
                 for side, d in (("A", a), ("B", b)):
                     if prepare:
@@ -124,6 +135,47 @@ class Bench:
         print(f"| {name} | {ratio(m['A']['wall'], m['B']['wall'])} | {ratio(m['A']['cpu'], m['B']['cpu'])} "
               f"| {ratio(got['A']['pss'], got['B']['pss'])} | {m['A']['wall']:.2f} / {m['B']['wall']:.2f} "
               f"| {m['A']['cpu']:.2f} / {m['B']['cpu']:.2f} | {got['A']['pss'] / 1024:.0f} / {got['B']['pss'] / 1024:.0f} |", flush=True)
+
+
+def worker_peak(d, p):
+    """Peak resident KiB of the worker, by the kernel's own high-water mark, while the client p runs."""
+    peak = 0
+    while p.poll() is None:
+        for pid in d.sessions():
+            try:
+                with open(f"/proc/{pid}/status") as f:
+                    v = dict(line.split(":", 1) for line in f if line.startswith(("Name:", "VmHWM:")))
+                if v["Name"].strip() == "kedge-worker":
+                    peak = max(peak, int(v["VmHWM"].split()[0]))
+            except (OSError, KeyError):
+                pass
+        time.sleep(0.1)
+    must(p.returncode == 0, f"client failed: {p.returncode}")
+    return peak
+
+
+def memory_rows(b, base):
+    n, src, dst = b.opt.entries, f"{base}/entries", f"{base}/dstA"
+    names = 0
+    for i in range(n):
+        d = f"{src}/d{i // 1000:04d}"
+        if i % 1000 == 0:
+            os.makedirs(d)
+        os.close(os.open(f"{d}/f{i:08d}", os.O_CREAT | os.O_WRONLY, 0o644))
+        names += 10
+    print(f"\n{n} empty files, 1000 in a directory: the worker's peak\n")
+    print("| row | MiB | bytes per entry besides the name |\n|---|---|---|", flush=True)
+    for how, extra in (("one list", ["--no-inc-recursive"]), ("incremental", [])):
+        for way in ("pull", "push"):
+            shutil.rmtree(dst, ignore_errors=True)
+            os.makedirs(dst)
+            with b.daemon("A", {"m": {"path": src, "read only": "yes"}, "w": {"path": dst}}) as d:
+                ends = [d.url("m/"), dst + "/"] if way == "pull" else [src + "/", d.url("w/")]
+                kib = worker_peak(d, subprocess.Popen([b.opt.stock, "-a", *extra, *ends]))
+            got = sum(len(files) for _, _, files in os.walk(dst))
+            must(got == n, f"{got} of {n} files arrived")
+            each = f"{(kib * 1024 - names) / n:.0f}" if extra else "-"
+            print(f"| {way}, {how} | {kib / 1024:.0f} | {each} |", flush=True)
 
 
 # ---- data ----
@@ -250,6 +302,8 @@ def main():
     p.add_argument("--mib", type=int, default=512, help="size of the large file")
     p.add_argument("--small", type=int, default=50000)
     p.add_argument("--unchanged", type=int, default=200000)
+    p.add_argument("--entries", type=int, default=1000000, help="files of the memory rows")
+    p.add_argument("--bare", metavar="KEDGE", help="a build with test hooks: compare it with and without its layers")
     p.add_argument("--dir", action="append", help="where the data lives (default: /dev/shm and ./_build)")
     p.add_argument("only", nargs="*", help="only rows whose name contains one of these words")
     opt = p.parse_args()
@@ -258,7 +312,11 @@ def main():
         base = tempfile.mkdtemp(prefix="kedge-bench-", dir=os.path.abspath(place))
         os.chmod(base, 0o755)
         try:
-            print(f"\n{place} ({time.strftime('%Y-%m-%d')}, {os.cpu_count()} CPUs; ratios kedge / stock)\n")
+            if opt.only == ["memory"]:
+                memory_rows(Bench(opt, base), base)
+                continue
+            print(f"\n{place} ({time.strftime('%Y-%m-%d')}, {os.cpu_count()} CPUs; "
+                  f"ratios {'with / without confinement' if opt.bare else 'kedge / stock'})\n")
             print("| row | wall | server CPU | peak memory | wall s | server CPU s | PSS MiB |\n|---|---|---|---|---|---|---|", flush=True)
             rows(Bench(opt, base), base)
         finally:
