@@ -35,6 +35,8 @@ struct daemon_opts {
 struct conn_row {
 	pid_t pid;                      /* 0: free; listener only */
 	uint8_t source[17];             /* family and prefix; listener only */
+	bool evicted;                   /* made way for a newer one; listener only */
+	int64_t since_ms;               /* listener only */
 	_Atomic uint8_t known;          /* access was granted: no longer unauthenticated */
 	_Atomic uint8_t penalty;        /* seconds the source earned */
 };

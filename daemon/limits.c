@@ -104,14 +104,15 @@ static enum limit_verdict judge_source(struct limits *l, const struct limit_sett
 }
 
 enum limit_verdict limits_admit(struct limits *l, const struct limit_settings *s, const struct peer *p, int64_t now_ms,
-				struct conn_row **row)
+				struct conn_row **row, pid_t *evict)
 {
 	int unauth = 0, unauth_host = 0, host = 0;
 	bool local = peer_is_loopback(p);
-	struct conn_row *empty = NULL;
+	struct conn_row *empty = NULL, *oldest = NULL;
 	uint8_t key[17];
 	enum limit_verdict v;
 
+	*evict = 0;
 	make_key(key, p);
 	for (size_t i = 0; i < l->top; i++) {
 		struct conn_row *r = &l->rows[i];
@@ -122,13 +123,17 @@ enum limit_verdict limits_admit(struct limits *l, const struct limit_settings *s
 				empty = r;
 			continue;
 		}
+		if (r->evicted)
+			continue;
 		same = !memcmp(r->source, key, sizeof key);
 		unknown = !atomic_load_explicit(&r->known, memory_order_relaxed);
 		unauth += unknown;
+		if (unknown && (!oldest || r->since_ms < oldest->since_ms))
+			oldest = r;
 		host += same;
 		unauth_host += same && unknown;
 	}
-	if (s->unauth > 0 && unauth >= s->unauth)
+	if (s->unauth > 0 && unauth >= s->unauth && now_ms - oldest->since_ms < LIMIT_UNAUTH_GRACE_MS)
 		return LIMIT_UNAUTH;
 	if (s->unauth_host > 0 && unauth_host >= s->unauth_host)
 		return LIMIT_UNAUTH_HOST;
@@ -144,7 +149,13 @@ enum limit_verdict limits_admit(struct limits *l, const struct limit_settings *s
 			return LIMIT_FULL;
 		empty = &l->rows[l->top++];
 	}
+	if (s->unauth > 0 && unauth >= s->unauth) {
+		oldest->evicted = true;
+		*evict = oldest->pid;
+	}
 	memcpy(empty->source, key, sizeof key);
+	empty->evicted = false;
+	empty->since_ms = now_ms;
 	atomic_store(&empty->known, 0);
 	atomic_store(&empty->penalty, 0);
 	*row = empty;

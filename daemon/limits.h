@@ -26,9 +26,13 @@ enum limit_verdict { LIMIT_OK, LIMIT_UNAUTH, LIMIT_UNAUTH_HOST, LIMIT_PER_HOST, 
 struct limits *limits_new(void);
 void limits_free(struct limits *l); /* NULL is allowed */
 
-/* Judges a new connection; on LIMIT_OK *row is its row, to be given a pid or back. */
+/* An unauthenticated connection of this age makes way when there are too many of them: who logs in has done so by then. */
+#define LIMIT_UNAUTH_GRACE_MS 2000
+
+/* Judges a new connection; on LIMIT_OK *row is its row, to be given a pid or back. *evict: the process of the oldest
+   unauthenticated connection, which is to be ended in exchange, or 0. */
 enum limit_verdict limits_admit(struct limits *l, const struct limit_settings *s, const struct peer *p, int64_t now_ms,
-				struct conn_row **row);
+				struct conn_row **row, pid_t *evict);
 void limits_release(struct limits *l, struct conn_row *row);
 
 /* A child has ended: frees its row and remembers what its source earned. */

@@ -168,16 +168,19 @@ static void accept_one(struct listener *l, int listen_fd)
 	struct conn_row *row = NULL;
 	enum limit_verdict v;
 	struct peer peer;
-	pid_t pid;
+	pid_t pid, evict;
 
 	if (fd < 0)
 		return;
 	peer_from_sockaddr(&peer, &ss);
-	v = limits_admit(l->limits, &s, &peer, now, &row);
+	v = limits_admit(l->limits, &s, &peer, now, &row, &evict);
 	if (v != LIMIT_OK) {
 		refuse(l, fd, &peer, v, now);
 		return;
 	}
+	/* Its gate ends with it. */
+	if (evict)
+		kill(evict, SIGKILL);
 	daemon_reload_if_changed(l->d);
 	daemon_check_log(l->d);
 	pid = proc_fork_role("monitor");

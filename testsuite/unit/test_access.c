@@ -213,6 +213,7 @@ static void limits(void **state)
 	struct conn_row *row[8];
 	struct peer a, b, local;
 	int64_t now = 1000;
+	pid_t out;
 
 	(void)state;
 	assert_non_null(l);
@@ -220,42 +221,49 @@ static void limits(void **state)
 	peer_from_text(&b, "2001:db8::1");
 	peer_from_text(&local, "127.0.0.1");
 	for (int i = 0; i < 3; i++) {
-		assert_int_equal(limits_admit(l, &s, &a, now, &row[i]), LIMIT_OK);
+		assert_int_equal(limits_admit(l, &s, &a, now, &row[i], &out), LIMIT_OK);
 		row[i]->pid = 100 + i;
 	}
-	assert_int_equal(limits_admit(l, &s, &a, now, &row[3]), LIMIT_UNAUTH_HOST);
+	assert_int_equal(limits_admit(l, &s, &a, now, &row[3], &out), LIMIT_UNAUTH_HOST);
 	row[0]->known = 1;
-	assert_int_equal(limits_admit(l, &s, &a, now, &row[3]), LIMIT_OK);
+	assert_int_equal(limits_admit(l, &s, &a, now, &row[3], &out), LIMIT_OK);
 	row[3]->pid = 103;
 	row[1]->known = 1;
-	assert_int_equal(limits_admit(l, &s, &a, now, &row[4]), LIMIT_PER_HOST);
+	assert_int_equal(limits_admit(l, &s, &a, now, &row[4], &out), LIMIT_PER_HOST);
 	/* Another address of the same /64 is the same source. */
 	for (int i = 4; i < 7; i++) {
 		b.addr[15] = (uint8_t)i;
-		assert_int_equal(limits_admit(l, &s, &b, now, &row[i]), LIMIT_OK);
+		assert_int_equal(limits_admit(l, &s, &b, now, &row[i], &out), LIMIT_OK);
 		row[i]->pid = 100 + i;
 	}
-	assert_int_equal(limits_admit(l, &s, &local, now, &row[7]), LIMIT_UNAUTH);
+	assert_int_equal(limits_admit(l, &s, &local, now, &row[7], &out), LIMIT_UNAUTH);
+	/* After the grace the oldest unauthenticated one makes way, and counts no more. */
+	assert_int_equal(limits_admit(l, &s, &local, now + LIMIT_UNAUTH_GRACE_MS, &row[7], &out), LIMIT_OK);
+	assert_int_equal(out, 102);
+	limits_release(l, row[7]);
+	assert_int_equal(limits_admit(l, &s, &local, now, &row[7], &out), LIMIT_OK);
+	assert_int_equal(out, 0);
+	limits_release(l, row[7]);
 	limits_reap(l, 104, now);
-	assert_int_equal(limits_admit(l, &s, &local, now, &row[7]), LIMIT_OK);
+	assert_int_equal(limits_admit(l, &s, &local, now, &row[7], &out), LIMIT_OK);
 	limits_release(l, row[7]);
 	/* Six connections in three seconds' worth; the rest must wait for time to pass. */
 	for (int i = 0; i < 8; i++)
 		limits_reap(l, 100 + i, now);
 	s.unauth = s.unauth_host = s.per_host = 0;
-	assert_int_equal(limits_admit(l, &s, &a, now, &row[0]), LIMIT_OK);
+	assert_int_equal(limits_admit(l, &s, &a, now, &row[0], &out), LIMIT_OK);
 	limits_release(l, row[0]);
-	assert_int_equal(limits_admit(l, &s, &a, now, &row[0]), LIMIT_OK);
+	assert_int_equal(limits_admit(l, &s, &a, now, &row[0], &out), LIMIT_OK);
 	row[0]->pid = 200;
-	assert_int_equal(limits_admit(l, &s, &a, now, &row[1]), LIMIT_RATE);
-	assert_int_equal(limits_admit(l, &s, &a, now + 600, &row[1]), LIMIT_OK);
+	assert_int_equal(limits_admit(l, &s, &a, now, &row[1], &out), LIMIT_RATE);
+	assert_int_equal(limits_admit(l, &s, &a, now + 600, &row[1], &out), LIMIT_OK);
 	limits_release(l, row[1]);
 	/* A crash costs ten seconds, a failed log-in one. */
 	row[0]->penalty = 11;
 	limits_reap(l, 200, now + 600);
 	s.rate = 0;
-	assert_int_equal(limits_admit(l, &s, &a, now + 700, &row[0]), LIMIT_PENALTY);
-	assert_int_equal(limits_admit(l, &s, &a, now + 1700, &row[0]), LIMIT_OK);
+	assert_int_equal(limits_admit(l, &s, &a, now + 700, &row[0], &out), LIMIT_PENALTY);
+	assert_int_equal(limits_admit(l, &s, &a, now + 1700, &row[0], &out), LIMIT_OK);
 	limits_free(l);
 }
 
