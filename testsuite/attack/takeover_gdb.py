@@ -34,7 +34,8 @@ def scratch(pid):
 class Process:
     def __init__(self, pid):
         self.pid = pid
-        gdb.set_convenience_variable("_exitsignal", None)
+        for v in ("_exitsignal", "_exitcode"):
+            gdb.set_convenience_variable(v, None)
         for _ in range(100):  # now and then it is at work, and not in a system call
             quiet(f"attach {pid}")
             if self.find_call():
@@ -49,13 +50,9 @@ class Process:
         self.base = self.next = scratch(pid)
 
     def find_call(self):
-        """Selects a thread that waits in a system call."""
-        for thread in gdb.selected_inferior().threads():
-            thread.switch()
-            at = int(gdb.parse_and_eval("$rip")) - 2
-            if bytes(gdb.selected_inferior().read_memory(at, 2)) == b"\x0f\x05":
-                return True
-        return False
+        """Whether its first thread waits in a system call."""
+        at = int(gdb.parse_and_eval("$rip")) - 2
+        return bytes(gdb.selected_inferior().read_memory(at, 2)) == b"\x0f\x05"
 
     def ended(self):
         """What ended the process, or None while it lives. Asked of the kernel: gdb waits for every thread."""
@@ -63,8 +60,11 @@ class Process:
             with open(f"/proc/{self.pid}/stat") as f:
                 fields = f.read().rsplit(")", 1)[1].split()
         except OSError:  # gdb has reaped it
-            return f"SIG{gdb.convenience_variable('_exitsignal')}"
-        return f"SIG{int(fields[49]) & 0x7f}" if fields[0] in "ZX" else None
+            sig, code = (gdb.convenience_variable(v) for v in ("_exitsignal", "_exitcode"))
+            return f"SIG{sig}" if sig is not None else "executed" if code == 0 else "vanished"
+        if fields[0] not in "ZX":
+            return None
+        return f"SIG{int(fields[49]) & 0x7f}" if int(fields[49]) else "executed"
 
     def place(self, data):
         at = self.next

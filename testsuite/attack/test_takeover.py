@@ -62,15 +62,18 @@ def root_fd(target, pid):
 
 def attempt(target, gdb, kind, role, only=None):
     """{act: outcome}; a new session whenever one has ended a process."""
-    seen, todo = {}, None
+    seen, todo, sessions = {}, None, 0
     while todo is None or todo:
+        sessions += 1
+        assert sessions < 120, f"no progress at {todo}"
         with Session(target, kind) as s:
             pid = s.role(role)
             every = acts(target, root_fd(target, pid), s.role("monitor"))
             if todo is None:
                 todo = [n for n in every if only is None or n in only]
             for answer in gdb.ask(pid, [every[n] for n in todo]):
-                seen[todo.pop(0)] = outcome(answer)
+                if outcome(answer) != "vanished":  # gdb missed how it ended: once more, in the next session
+                    seen[todo.pop(0)] = outcome(answer)
     return seen
 
 
@@ -122,7 +125,7 @@ def test_confined(work, name):
     assert {n for n, *_ in nodes(t.mod)} <= {"null"}, nodes(t.mod)
     # A killed gate or worker is not overlooked.
     if role != "broker":
-        assert log.count("killed by signal 31") == list(seen.values()).count("SIGSYS")
+        assert log.count("killed by signal 31") >= list(seen.values()).count("SIGSYS")
 
 
 @hooks
