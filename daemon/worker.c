@@ -271,6 +271,7 @@ static _Noreturn void worker_process(struct connection *c, struct chan end)
 		log_set_relay(relay_line, &link);
 	if (c->broker.worker_fd >= 0) {
 		broker_init(&broker, c->broker.worker_fd);
+		broker.policy = &c->devices;
 		st.broker = (void *)&broker;
 	}
 	link.converter = c->text[CP_NAME_CONVERTER].len;

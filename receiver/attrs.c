@@ -173,6 +173,9 @@ static int set_mode(struct hands *h, const struct target *t, mode_t mode, const 
 		return 0;
 	if (h->rx->module_chmod)
 		mode = chmod_apply(h->rx->module_chmod, (st->st_mode & S_IFMT) | mode) & PERM_BITS;
+	/* Set-id bits mean nothing on a device node, so whoever sends them has other plans. */
+	if (S_ISCHR(st->st_mode) || S_ISBLK(st->st_mode))
+		mode &= 0777;
 	if (!((st->st_mode ^ mode) & PERM_BITS))
 		return 0;
 	rc = t->fd >= 0 ? sbf_chmod(t->fd, mode) : sb_chmod(t->sb, t->dir, t->leaf, mode);

@@ -9,6 +9,8 @@
 #include <sys/sysmacros.h>
 
 #include "filter/safelink.h"
+#include "receiver/dest.h"
+#include "sandbox/broker.h"
 
 int tree_remove(struct sb *sb, const char *dir, const char *leaf, unsigned depth)
 {
@@ -100,12 +102,31 @@ static bool is_unsafe_link(struct hands *h, const char *dir, const char *leaf)
 	return true;
 }
 
+/* Device nodes get names from the broker alone. */
+static int node_by_broker(struct hands *h, const char *dir, const char *leaf, bool removing, struct sb *bk, const char *bdir,
+			  const char *bleaf)
+{
+	char from[PATH_LIMIT + 1], base[PATH_LIMIT + 1], to[PATH_LIMIT + 1];
+	struct rx *rx = h->rx;
+	struct broker_node node;
+
+	if (!rx->x->broker)
+		return -EPERM;
+	if (path_join(from, rx->dest_path, dir) < 0 || (bk != h->dest && dest_backup_path(rx, base) < 0) ||
+	    path_join(to, bk == h->dest ? rx->dest_path : base, bdir) < 0)
+		return -ENAMETOOLONG;
+	return removing ? broker_move(rx->x->broker, from, leaf, to, bleaf, true, &node) :
+			  broker_link(rx->x->broker, from, leaf, to, bleaf, &node);
+}
+
 /* Link when it stays, rename when it goes; what cannot be linked is renamed too. */
 static int link_or_rename(struct hands *h, const char *dir, const char *leaf, const struct stat *st, bool removing,
 			  struct sb *bk, const char *bdir, const char *bleaf)
 {
 	int rc = -1;
 
+	if (S_ISCHR(st->st_mode) || S_ISBLK(st->st_mode))
+		return node_by_broker(h, dir, leaf, removing, bk, bdir, bleaf);
 	if (!removing) {
 		rc = sb_link(h->dest, dir, leaf, bk, bdir, bleaf);
 		if (rc == 0 || rc == -EEXIST || rc == -EISDIR)

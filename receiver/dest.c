@@ -305,6 +305,15 @@ static int open_side(struct rx *rx, const char *name, enum links tree, unsigned 
 	return rc;
 }
 
+int dest_backup_path(struct rx *rx, char out[PATH_LIMIT + 1])
+{
+	int rc = join_arg(rx->dest_path, rx->o->backup_dir, out);
+
+	if (rc == 0)
+		collapse(out);
+	return rc;
+}
+
 static int open_alt(struct rx *rx, int i, struct err *err)
 {
 	const char *name = rx->o->alt_dirs[i];

@@ -18,6 +18,9 @@ void dest_close(struct rx *rx);
 /* Opens a file that an option names (--files-from), as the working directory sees it: the fd or a negative errno. */
 int dest_open_file(struct rx *rx, const char *name);
 
+/* Where --backup-dir is, relative to the root. */
+int dest_backup_path(struct rx *rx, char out[PATH_LIMIT + 1]);
+
 /* --backup-dir, created with its parents when missing. Thread-safe; the anchor belongs to rx. Negative errno. */
 int dest_backup_anchor(struct rx *rx, struct anchor **out);
 

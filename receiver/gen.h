@@ -204,6 +204,8 @@ bool gen_quick_check(struct gen *g, const struct fent *e, struct sb *sb, const c
 /* ---- gen_link.c ---- */
 void gen_symlink(struct gen *g, struct gitem *it);
 void gen_node(struct gen *g, struct gitem *it);
+/* The audit record of a device that was not made or touched, where no broker keeps one. */
+void gen_audit_refusal(struct gen *g, const struct fent *e);
 enum node_kind { NODE_SYMLINK, NODE_DEVICE, NODE_SPECIAL, NODE_HARDLINK };
 /* Creates it at D, atomically where something is there: a symlink (target), a node, or a hard link to (sdir, sleaf) of src. */
 int gen_make(struct gen *g, struct gitem *it, enum node_kind kind, const char *target, struct sb *src, const char *sdir,

@@ -5,6 +5,7 @@
 #include "receiver/gen.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <sys/sysmacros.h>
 
 #include "filter/safelink.h"
@@ -250,6 +251,13 @@ static bool same_node(const struct fent *e, const struct stat *st)
 	       minor(st->st_rdev) == e->ext->rdev_minor;
 }
 
+static void skip_node(struct gen *g, struct gitem *it)
+{
+	if (info_gte(g->o, INFO_NONREG, 1))
+		say(SAY_INFO, "skipping non-regular file \"%s\"", ENAME(it->e));
+	walk_skipped(g, it);
+}
+
 /* Through the broker: made without permission bits under a name of its own, given its attributes, moved over D.
    What is at D stays as it is until then. 0, -1 when it failed and was said, 1 when the module's policy has no such node. */
 static int make_device(struct gen *g, struct gitem *it)
@@ -291,6 +299,33 @@ static int make_device(struct gen *g, struct gitem *it)
 	return 0;
 }
 
+/* A name within quotes in an audit record, as the broker writes it. */
+static void audit_name(char *out, size_t size, const char *name)
+{
+	size_t n = 0;
+
+	for (; *name && n + 5 < size; name++) {
+		unsigned char c = (unsigned char)*name;
+
+		if (c > 0x20 && c < 0x7f && c != '"' && c != '\\' && c != '=')
+			out[n++] = (char)c;
+		else
+			n += (size_t)snprintf(out + n, size - n, "\\#%03o", c);
+	}
+	out[n] = 0;
+}
+
+void gen_audit_refusal(struct gen *g, const struct fent *e)
+{
+	char name[1024];
+
+	if (!g->rx->x->audit || !g->o->devices || g->o->drop_devices || g->o->super == 0 || !e->ext)
+		return;
+	audit_name(name, sizeof name, ENAME(e));
+	say(SAY_LOG, "device %s op=MKNOD path=\"%s\" type=%c dev=%u:%u verdict=refused rule=\"none\"", g->rx->x->audit, name,
+	    S_ISCHR(e->mode) ? 'c' : 'b', e->ext->rdev_major, e->ext->rdev_minor);
+}
+
 void gen_node(struct gen *g, struct gitem *it)
 {
 	struct alt_hit hit = { .dir = -1 };
@@ -298,12 +333,17 @@ void gen_node(struct gen *g, struct gitem *it)
 	struct stat old = it->st;
 	int rc;
 
-	if (it->exists && same_node(it->e, &it->st)) {
-		unchanged(g, it);
-		return;
-	}
 	if (!special && !it->e->ext) {
 		walk_skipped(g, it);
+		return;
+	}
+	if (it->exists && same_node(it->e, &it->st)) {
+		if (special || broker_covers(g->rx->x->broker, it->st.st_mode & S_IFMT, it->e->ext->rdev_major, it->e->ext->rdev_minor)) {
+			unchanged(g, it);
+			return;
+		}
+		gen_audit_refusal(g, it->e);
+		skip_node(g, it);
 		return;
 	}
 	/* Devices differ by class, not by character or block. */
@@ -315,9 +355,10 @@ void gen_node(struct gen *g, struct gitem *it)
 		return;
 	rc = special ? gen_make(g, it, NODE_SPECIAL, NULL, NULL, NULL, NULL) : make_device(g, it);
 	if (rc) {
-		if (rc > 0 && info_gte(g->o, INFO_NONREG, 1))
-			say(SAY_INFO, "skipping non-regular file \"%s\"", ENAME(it->e));
-		walk_skipped(g, it);
+		if (rc > 0)
+			skip_node(g, it);
+		else
+			walk_skipped(g, it);
 		return;
 	}
 	if (special)

@@ -196,7 +196,9 @@ static bool makes_node(const struct gen *g, const struct fent *e)
 	if (g->o->drop_devices)
 		return false;
 	if (FENT_IS_DEV(e))
-		return g->o->devices && g->rx->super && g->o->devices_allowed && g->rx->x->broker;
+		/* A module without the super-user's ids may have nodes too, if it lists them: they belong to its user. */
+		return g->o->devices && g->o->devices_allowed && g->rx->x->broker &&
+			(g->rx->super || (g->o->super < 0 && !g->o->super_allowed));
 	return FENT_IS_SPECIAL(e) && g->o->specials;
 }
 
@@ -246,6 +248,8 @@ static void walk_entry(struct gen *g, struct gitem *it)
 	} else if (FENT_IS_REG(e)) {
 		gen_file(g, it);
 	} else {
+		if (FENT_IS_DEV(e) && !g->rx->x->broker)
+			gen_audit_refusal(g, e);
 		if (info_gte(g->o, INFO_NONREG, 1))
 			say(SAY_INFO, "skipping non-regular file \"%s\"", ENAME(e));
 		walk_skipped(g, it);

@@ -105,6 +105,7 @@ struct broker {
 	pthread_mutex_t lock;
 	uint64_t id;
 	bool gone;              /* an exchange failed; every later call answers -EPIPE */
+	const struct device_policy *policy; /* what the broker judges by, for broker_covers(); NULL: not known here */
 };
 
 #define BROKER_NONE { .fd = -1, .lock = PTHREAD_MUTEX_INITIALIZER }
@@ -113,6 +114,12 @@ struct broker {
 void broker_init(struct broker *bk, int fd);
 void broker_close(struct broker *bk);
 static inline bool broker_present(const struct broker *bk) { return bk->fd >= 0; }
+
+/* Whether the policy has such a node: what it has not, the worker leaves as it is (spec 09 §13.3 rows 8-10). */
+static inline bool broker_covers(const struct broker *bk, mode_t type, uint32_t major, uint32_t minor)
+{
+	return !bk->policy || device_policy_check(bk->policy, type, major, minor) >= 0;
+}
 
 /* The inode the broker made, for the worker to pin and compare. */
 struct broker_node {

@@ -262,6 +262,7 @@ int session_run_daemon(const struct session_start *st)
 {
 	static struct session s;
 	static struct request rq;
+	static char who[1024];
 	struct words *lists[] = { &rq.batch1, &rq.batch2, &rq.split, &rq.clean, &rq.paths, &rq.hook };
 	int code;
 
@@ -276,6 +277,8 @@ int session_run_daemon(const struct session_start *st)
 	if (options_init(&rq.p, &s.o, &s.budget, true) < 0)
 		return RX_MALLOC;
 	options_refuse(&rq.p, st->policy.refuse_options, st->charset != NULL);
+	if (!st->policy.device_open)
+		options_refuse_devices(&rq.p);
 	for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
 		if (words_init(lists[i], &s.budget) < 0)
 			return RX_MALLOC;
@@ -290,6 +293,8 @@ int session_run_daemon(const struct session_start *st)
 	s.x.module = st->policy.module;
 	s.x.ids = st->ids;
 	s.x.broker = st->broker;
+	snprintf(who, sizeof who, "client=%s user=%s module=%s", st->addr, st->user, st->policy.module);
+	s.x.audit = who;
 	s.x.daemon_filter = st->policy.filter;
 	code = session_end(&s, run(&s, st, &rq));
 	for (size_t i = 0; i < ARRAY_SIZE(lists); i++)

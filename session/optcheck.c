@@ -90,6 +90,12 @@ void options_refuse(struct options *p, const char *list, bool have_charset)
 		refuse_one(p, always[i], true);
 }
 
+void options_refuse_devices(struct options *p)
+{
+	refuse_one(p, "copy-devices", true);
+	refuse_one(p, "write-devices", true);
+}
+
 int opt_refusal(struct options *p, const struct row *r)
 {
 	if (!r->name)

@@ -43,6 +43,8 @@ void options_free(struct options *p);
 /* `refuse options` of a module (06 §3.9): call once after options_init. have_charset: iconv may be used.
    A name that matches nothing is logged. */
 void options_refuse(struct options *p, const char *list, bool have_charset);
+/* --copy-devices and --write-devices, whatever the list says: the module does not open devices. */
+void options_refuse_devices(struct options *p);
 
 /* What goes in front of the error text. */
 static inline const char *options_prefix(const struct options *p) { return p->bare_error ? "" : "rsync: "; }

@@ -57,6 +57,7 @@ struct xfer {
 	struct filter_list *daemon_filter;     /* module's rules; NULL without */
 	struct filter_list *filter;            /* the client's rules as this side evaluates them */
 	struct broker *broker;          /* NULL: this session creates no devices */
+	const char *audit;             /* who, for records about devices: "client=… user=… module=…"; NULL: none are kept */
 
 	struct charset *charset;       /* --iconv: of names here; NULL: names are bytes */
 	bool charset_links;            /* symlink targets are converted too */
