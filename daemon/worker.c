@@ -17,6 +17,7 @@
 #include "daemon/hooks.h"
 #include "daemon/log.h"
 #include "sandbox/confine.h"
+#include "sandbox/fs.h"
 #include "sandbox/opfile.h"
 #include "session/ids.h"
 
@@ -269,6 +270,7 @@ static _Noreturn void worker_process(struct connection *c, struct chan end)
 		_exit(RX_UNSUPPORTED);
 	if (log_fd() < 0)
 		log_set_relay(relay_line, &link);
+	sb_devices(&c->devices);
 	if (c->broker.worker_fd >= 0) {
 		broker_init(&broker, c->broker.worker_fd);
 		broker.policy = &c->devices;

@@ -73,6 +73,10 @@ enum {
 	SB_TEMP_DIR = 1 << 6,  /* sb_create_temp: the sb is --temp-dir's, no dot is put before the name */
 };
 
+/* The devices that SB_DEVICE_OK may open in this process: others are -EPERM. NULL, as it is at first: all. p must stay. */
+struct device_policy;
+void sb_devices(const struct device_policy *p);
+
 /* Opens for reading; returns the fd. A regular file, else -EISDIR (directory), -ELOOP (link) or -EINVAL (anything else, which
    is not read from). Never blocks. st (may be NULL): fstat of the very file. */
 int sb_open_read(struct sb *sb, const char *dir, const char *leaf, unsigned flags, struct stat *st);

@@ -4,12 +4,39 @@
 #include "config.h"
 
 #include <stdio.h>
+#include <sys/sysmacros.h>
 
+#include "sandbox/broker.h"
 #include "sandbox/fs_priv.h"
 #include "sandbox/kcalls.h"
 
 #define OPEN_ALWAYS (O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)
 #define STEM_MAX 246           /* NAME_MAX - 9 (08 §11.2) */
+
+/* One process serves one connection, so its policy is the process's. Set before there are threads. */
+static const struct device_policy *may_open;
+
+void sb_devices(const struct device_policy *p)
+{
+	may_open = p;
+}
+
+static int judge_device(const struct stat *st)
+{
+	if (!may_open || device_policy_check(may_open, st->st_mode & S_IFMT, major(st->st_rdev), minor(st->st_rdev)) >= 0)
+		return 0;
+	return -EPERM;
+}
+
+/* To open a device may do something already (a tape, a watchdog): it is looked at before, too. */
+static int judge_before(struct sb *sb, const char *dir, const char *leaf, unsigned flags)
+{
+	struct stat st;
+
+	if (!(flags & SB_DEVICE_OK) || sb_lstat(sb, dir, leaf, &st) < 0 || !(S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode)))
+		return 0;
+	return judge_device(&st);
+}
 
 /* Looks at what was opened, before anything is read or written. */
 static int check_opened(int take_fd, unsigned flags, struct stat *st)
@@ -27,6 +54,8 @@ static int check_opened(int take_fd, unsigned flags, struct stat *st)
 		return -EISDIR;
 	if (!(flags & SB_DEVICE_OK) || !(S_ISCHR(st->st_mode) || S_ISBLK(st->st_mode)))
 		return -EINVAL;
+	if (judge_device(st) < 0)
+		return -EPERM;
 	int fl = fcntl(fd, F_GETFL);
 	if (fl < 0 || fcntl(fd, F_SETFL, fl & ~O_NONBLOCK) < 0)
 		return -errno;
@@ -44,6 +73,8 @@ int sb_open_read(struct sb *sb, const char *dir, const char *leaf, unsigned flag
 	const int how = O_RDONLY | OPEN_ALWAYS | (flags & SB_NOATIME ? O_NOATIME : 0);
 	int r = leaf_check(leaf, false);
 
+	if (r == 0)
+		r = judge_before(sb, dir, leaf, flags);
 	if (r < 0)
 		return r;
 	r = AT_PLACE(sb, dir, false, openat(at, leaf, how));
@@ -110,6 +141,8 @@ int sb_open_write(struct sb *sb, const char *dir, const char *leaf, unsigned fla
 	struct stat own;
 	int r = may_change(sb, leaf, false);
 
+	if (r == 0)
+		r = judge_before(sb, dir, leaf, flags);
 	if (r < 0)
 		return r;
 	if (!st)

@@ -223,6 +223,26 @@ def test_opening_devices(work, direction, opened):
         assert b"configured to refuse " + option.encode() in r.stderr, r.stderr
 
 
+@pytest.mark.parametrize("direction", ["push", "pull"])
+@pytest.mark.parametrize("listed", [True, False])
+def test_opened_devices_are_on_the_list(work, direction, listed):
+    """`device open` opens what `device nodes` lists, and no other device that happens to be in the module."""
+    src = work + "/src"
+    os.mkdir(src)
+    with Daemon(work, one_module(work, device_nodes="c 1:3" if listed else "c 5:0", device_open="yes",
+                                 refuse_options="!copy-devices !write-devices")) as d:
+        os.mknod(work + "/mod/null", CHR | 0o666, os.makedev(1, 3))
+        write_file(src + "/null", b"data\n")
+        r = client(["-a", "-M--write-devices", src + "/null", d.url("m/null")] if direction == "push" else
+                   ["-a", "-M--copy-devices", d.url("m/null"), work + "/got"])
+    assert r.returncode == (0 if listed else 23), r.stderr
+    assert stat.S_ISCHR(os.lstat(work + "/mod/null").st_mode)
+    if direction == "pull":
+        assert os.path.isfile(work + "/got") == listed
+    if not listed:
+        assert b"Operation not permitted" in r.stderr, r.stderr
+
+
 def has_mounts():
     return subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode == 0
 
