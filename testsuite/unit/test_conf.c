@@ -397,10 +397,10 @@ static void table_is_complete(void **state)
 		assert_int_equal(conf_find_param(conf_defs[i].name), i);
 	}
 	/* 11 global and 48 module parameters of rsync (06 §3). */
-	c = load("[m]\nfake super = yes\nmax xattr size = 1\n[n]\ncomment = x\n");
+	c = load("[m]\nmax xattr size = 1\n[n]\ncomment = x\n");
 	assert_non_null(c);
 	noted = 0;
-	expect = (unsigned)(conf_defs[CP_FAKE_SUPER].impl != CI_YES) + (unsigned)(conf_defs[CP_MAX_XATTR_SIZE].impl != CI_YES);
+	expect = (unsigned)(conf_defs[CP_MAX_XATTR_SIZE].impl != CI_YES);
 	assert_int_equal(conf_report_unimplemented(c, count, NULL), expect);
 	assert_int_equal(noted, expect);
 	assert_int_equal(conf_refused_param(conf_find_module(c, "n")), CP_UNKNOWN);
