@@ -405,7 +405,7 @@ static int start_broker(struct connection *c)
 	struct broker_config cfg = {
 		.root_fd = anchor_fd(c->root), .policy = c->devices, .allow_open = conn_num(c, CP_DEVICE_OPEN) > 0,
 		.set_ids = c->id.set, .uid = c->id.uid, .gid = c->id.gid,
-		.audit_fd = log_fd(), .audit_required = !strcasecmp(c->m->v[CP_DEVICE_AUDIT].str, "require"),
+		.audit_fd = log_fd(), .audit_json = !strcasecmp(c->m->v[CP_LOG_FORM].str, "json"), .audit_required = !strcasecmp(c->m->v[CP_DEVICE_AUDIT].str, "require"),
 	};
 	_cleanup_close_ int sink = -1;
 	struct err e = { 0 };

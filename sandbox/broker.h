@@ -69,6 +69,7 @@ struct broker_config {
 	int audit_fd;           /* each record is one write(2) of a line; -1: none (then audit_required refuses all) */
 	char audit_prefix[64];  /* before each record: what a syslog socket wants */
 	bool audit_required;    /* `device audit = require` */
+	bool audit_json;        /* `log form = json` */
 	struct broker_limits limits;
 	/* For the audit records; escaped by the broker, cut at the sizes of struct broker_config. */
 	char client[64], user[64], module[64], session[32];

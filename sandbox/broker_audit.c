@@ -2,8 +2,8 @@
  * broker_audit.c - the broker's record of what it was asked (spec 09 K14).
  *
  * One line per record, one write(2) per line: TIME device session=S client=A user=U module=M op=OP path="P"
- * [to="P"] type=c|b dev=MAJ:MIN verdict=V rule="R" errno=N. Written without the C library's formatting, which
- * may read locales and allocate.
+ * [to="P"] type=c|b dev=MAJ:MIN verdict=V rule="R" errno=N; or the same as a JSON object. Written
+ * without the C library's formatting, which may read locales and allocate.
  */
 #include "config.h"
 
@@ -13,9 +13,10 @@
 #include "sandbox/broker_proto.h"
 #include "sandbox/seccomp.h"
 
-/* Two paths and leaves, each byte at most 5 characters when escaped, and the rest. */
-static char line[2 * 5 * (BROKER_PARENT + BROKER_LEAF) + 2048];
+/* Two paths and leaves, each byte at most 8 characters when escaped (6, and 2 in the second form), and the rest. */
+static char line[2 * 8 * (BROKER_PARENT + BROKER_LEAF) + 2048];
 static size_t used;
+static bool json;
 
 static void put(char c)
 {
@@ -42,14 +43,27 @@ static void put_num(uint64_t n, unsigned width)
 		put(digits[--i]);
 }
 
+static void put_hex_byte(unsigned char c)
+{
+	static const char digits[] = "0123456789abcdef";
+
+	put(digits[c >> 4]);
+	put(digits[c & 15]);
+}
+
 /* Nothing that could be taken for the end of the field, of the line, or for a terminal's command. */
 static void put_escaped(const char *s, size_t max)
 {
 	for (size_t i = 0; i < max && s[i]; i++) {
 		unsigned char c = (unsigned char)s[i];
 
-		if (c > 0x20 && c < 0x7f && c != '"' && c != '\\' && c != '=') {
+		if (c > 0x20 && c < 0x7f && c != '"' && c != '\\' && (json || c != '=')) {
 			put((char)c);
+		} else if (json && c < 0x80) {
+			puts_("\\u00");
+			put_hex_byte(c);
+		} else if (json) {
+			puts_("\\ufffd");
 		} else {
 			puts_("\\#");
 			put((char)('0' + (c >> 6)));
@@ -92,13 +106,57 @@ static void put_time(void)
 	put('Z');
 }
 
-static void put_path(const struct broker_name *n)
+/* " name=" of a line, ,"name": of an object. */
+static void field(const char *name)
 {
+	puts_(json ? ",\"" : " ");
+	puts_(name);
+	puts_(json ? "\":" : "=");
+}
+
+/* A word: in quotes only in an object. */
+static void text(const char *s, size_t max)
+{
+	if (json)
+		put('"');
+	put_escaped(s, max);
+	if (json)
+		put('"');
+}
+
+static bool is_ascii(const char *s, size_t max)
+{
+	for (size_t i = 0; i < max && s[i]; i++)
+		if ((unsigned char)s[i] >= 0x80)
+			return false;
+	return true;
+}
+
+static void put_hex(const char *s, size_t max)
+{
+	for (size_t i = 0; i < max && s[i]; i++)
+		put_hex_byte((unsigned char)s[i]);
+}
+
+static void put_path(const char *name, const struct broker_name *n)
+{
+	field(name);
 	put('"');
 	put_escaped(n->parent, sizeof n->parent);
 	if (n->parent[0])
 		put('/');
 	put_escaped(n->leaf, sizeof n->leaf);
+	put('"');
+	if (!json || (is_ascii(n->parent, sizeof n->parent) && is_ascii(n->leaf, sizeof n->leaf)))
+		return;
+	/* The bytes themselves, where the object cannot hold them. */
+	puts_(",\"");
+	puts_(name);
+	puts_("_hex\":\"");
+	put_hex(n->parent, sizeof n->parent);
+	if (n->parent[0])
+		puts_("2f");
+	put_hex(n->leaf, sizeof n->leaf);
 	put('"');
 }
 
@@ -128,20 +186,21 @@ static void put_request(const struct broker_request *req)
 	static const char *const ops[BROKER_NOPS] = { "?", "MKNOD", "MKTEMP", "MOVE", "LINK", "OPEN" };
 	bool two = req->op == BROKER_MOVE || req->op == BROKER_LINK;
 
-	puts_(" op=");
-	puts_(req->op < BROKER_NOPS ? ops[req->op] : "?");
-	puts_(" path=");
-	put_path(&req->from);
-	if (two) {
-		puts_(" to=");
-		put_path(&req->to);
-	}
-	puts_(" type=");
-	put((req->mode & S_IFMT) == S_IFCHR ? 'c' : (req->mode & S_IFMT) == S_IFBLK ? 'b' : '-');
-	puts_(" dev=");
+	field("op");
+	text(req->op < BROKER_NOPS ? ops[req->op] : "?", SIZE_MAX);
+	put_path("path", &req->from);
+	if (two)
+		put_path("to", &req->to);
+	field("type");
+	text((req->mode & S_IFMT) == S_IFCHR ? "c" : (req->mode & S_IFMT) == S_IFBLK ? "b" : "-", SIZE_MAX);
+	field("dev");
+	if (json)
+		put('"');
 	put_num(req->major, 1);
 	put(':');
 	put_num(req->minor, 1);
+	if (json)
+		put('"');
 }
 
 bool broker_audit(const struct broker_config *cfg, enum audit_step step, const struct broker_request *req, int rule, int err,
@@ -149,36 +208,42 @@ bool broker_audit(const struct broker_config *cfg, enum audit_step step, const s
 {
 	static const char *const verdicts[] = { "granted", "done", "failed", "refused", "violation" };
 	const struct { const char *name, *value; size_t size; } who[] = {
-		{ " session=", cfg->session, sizeof cfg->session }, { " client=", cfg->client, sizeof cfg->client },
-		{ " user=", cfg->user, sizeof cfg->user }, { " module=", cfg->module, sizeof cfg->module },
+		{ "session", cfg->session, sizeof cfg->session }, { "client", cfg->client, sizeof cfg->client },
+		{ "user", cfg->user, sizeof cfg->user }, { "module", cfg->module, sizeof cfg->module },
 	};
 	size_t sent = 0;
 
 	if (cfg->audit_fd < 0)
 		return false;
 	used = 0;
+	json = cfg->audit_json;
 	for (size_t i = 0; i < sizeof cfg->audit_prefix && cfg->audit_prefix[i]; i++)
 		put(cfg->audit_prefix[i]);
+	if (json)
+		puts_("{\"time\":\"");
 	put_time();
-	puts_(" device");
+	puts_(json ? "\",\"event\":\"device\"" : " device");
 	for (size_t i = 0; i < ARRAY_SIZE(who); i++) {
-		puts_(who[i].name);
-		put_escaped(who[i].value, who[i].size);
+		field(who[i].name);
+		text(who[i].value, who[i].size);
 	}
 	if (req)
 		put_request(req);
-	puts_(" verdict=");
-	puts_(verdicts[step]);
-	puts_(" rule=\"");
+	field("verdict");
+	text(verdicts[step], SIZE_MAX);
+	field("rule");
+	put('"');
 	put_rule(&cfg->policy, rule);
-	puts_("\" errno=");
+	put('"');
+	field("errno");
 	put_num((uint64_t)err, 1);
 	if (why) {
-		puts_(" why=\"");
+		field("why");
+		put('"');
 		puts_(why);
 		put('"');
 	}
-	put('\n');
+	puts_(json ? "}\n" : "\n");
 	while (sent < used) {
 		ssize_t n = write(BROKER_FD_AUDIT, line + sent, used - sent);
 

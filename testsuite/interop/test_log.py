@@ -182,3 +182,25 @@ def test_json_log(work):
     ends = [e for e in seen if e["event"] == "end"]
     assert len(ends) == 2 and all(e["code"] == 0 and e["module"] == "m" for e in ends)
     assert ends[0]["sent"] > 1234758 and ends[0]["duration_ms"] >= 0 and ends[0]["literal"] >= 1234758
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="only a daemon of root makes devices")
+def test_json_audit_of_devices(work):
+    src, up = os.path.join(work, "src"), os.path.join(work, "up")
+    os.mkdir(src)
+    os.mkdir(up)
+    bad = b"\xff \"q\""
+    os.mknod(src + "/null", 0o600 | 0o020000, os.makedev(1, 3))
+    os.mknod(os.fsencode(src) + b"/" + bad, 0o600 | 0o020000, os.makedev(1, 3))
+    os.mknod(src + "/sda", 0o600 | 0o060000, os.makedev(8, 0))
+    mods = {"up": {"path": up, "read only": "no", **IDS, "device nodes": "c 1:3", "log form": "json"}}
+    with Daemon(work, mods) as d:
+        assert client(["-a", src + "/", d.url("up/")]).returncode in (0, 23)
+        d.wait_idle()
+        lines = [line for line in d.read_log().splitlines() if line.startswith("{")]
+    seen = [e for e in events("\n".join(lines)) if e["event"] == "device"]
+    done = {e["path"]: e for e in seen if e["verdict"] == "done"}
+    assert done["null"]["dev"] == "1:3" and done["null"]["type"] == "c" and done["null"]["module"] == "up"
+    assert done["null"]["rule"] == "c 1:3-3" and done["null"]["client"] == "127.0.0.1"
+    assert bad in [bytes.fromhex(e["path_hex"]) for e in done.values() if "path_hex" in e]
+    assert [e["verdict"] for e in seen if e["path"] == "sda"] == ["refused"]
