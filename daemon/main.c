@@ -103,7 +103,7 @@ static int daemon_main(int argc, char **argv)
 	return listener_run(&d);
 }
 
-static const struct server_logger logger = { .open = log_open_file, .line = log_session, .event = log_session_event };
+static const struct server_logger logger = { .open = log_open_file, .fd = log_fd, .line = log_session, .event = log_session_event };
 
 int main(int argc, char **argv)
 {

@@ -20,16 +20,12 @@ enum message_type {
 	/* monitor to gate */
 	GATE_GO = 16,           /* the greeting may be sent */
 	GATE_VERDICT,
-	/* worker to monitor */
+	/* worker to monitor; name and id lookups: session/idlink.h */
 	WORKER_REQUEST = 32,    /* direction and arguments are known; answered by WORKER_GO */
-	WORKER_NAME,            /* id to name; answered by WORKER_NAME_IS */
-	WORKER_ID,              /* name to id; answered by WORKER_ID_IS */
 	WORKER_LOG,             /* a line for syslog; no answer */
 	WORKER_ARG,             /* an argument for hooks, before the request; no answer */
 	/* monitor to worker */
 	WORKER_GO = 48,
-	WORKER_NAME_IS,
-	WORKER_ID_IS,
 };
 
 struct gate_proxy { struct chan_head head; struct proxy_addr from; uint8_t pad[7]; };
@@ -64,16 +60,10 @@ struct gate_verdict {
 	char text[1400];                /* with its line feed */
 };
 
-#define NAME_MAX_LEN 255
-
 struct worker_request { struct chan_head head; uint8_t sending, wants_devices; uint8_t pad[2]; char request[2048]; };
 /* refused: the pre-xfer exec said no, text is for the client. */
 struct worker_go { struct chan_head head; uint32_t refused; char text[PRE_XFER_TEXT]; };
 struct worker_arg { struct chan_head head; char text[5120]; };
-struct worker_name { struct chan_head head; uint32_t is_group, id; };
-struct worker_name_is { struct chan_head head; int32_t found; char name[NAME_MAX_LEN + 1]; };
-struct worker_id { struct chan_head head; uint32_t is_group; char name[NAME_MAX_LEN + 1]; };
-struct worker_id_is { struct chan_head head; int32_t found; uint32_t id; };
 struct worker_log { struct chan_head head; char text[2048]; };
 
 #endif

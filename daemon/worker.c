@@ -5,7 +5,6 @@
 #include "config.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <strings.h>
@@ -19,68 +18,16 @@
 #include "sandbox/confine.h"
 #include "sandbox/fs.h"
 #include "sandbox/opfile.h"
-#include "session/ids.h"
+#include "session/idlink.h"
 
 #define LOG_SOCKET "/dev/log"
 
 /* ---- the worker's side ---- */
 
 struct monitor_link {
-	struct chan chan;
-	pthread_mutex_t lock;
-	bool converter;                 /* names are a program's of the module */
+	struct idlink ids;              /* the channel, its lock, and lookups over it */
 	bool hooks;                     /* the monitor wants to know the arguments */
 };
-
-static bool sendable(const char *name)
-{
-	size_t n = strlen(name);
-
-	if (!n || n > NAME_MAX_LEN)
-		return false;
-	for (; *name; name++)
-		if ((unsigned char)*name < 0x20 || *name == 0x7f)
-			return false;
-	return true;
-}
-
-static int ask_name(void *ctx, bool is_group, uint32_t id, char *buf, size_t size)
-{
-	struct monitor_link *l = ctx;
-	struct worker_name q = { .is_group = is_group, .id = id };
-	struct worker_name_is a;
-	int r;
-
-	pthread_mutex_lock(&l->lock);
-	r = chan_call(&l->chan, WORKER_NAME, &q, sizeof q, WORKER_NAME_IS, &a, sizeof a, -1);
-	pthread_mutex_unlock(&l->lock);
-	if (r < 0 || !a.found)
-		return -ENOENT;
-	a.name[NAME_MAX_LEN] = '\0';
-	return (size_t)snprintf(buf, size, "%s", a.name) < size ? 0 : -ENOENT;
-}
-
-static int ask_id(void *ctx, bool is_group, const char *name, uint32_t *id)
-{
-	struct monitor_link *l = ctx;
-	struct worker_id q = { .is_group = is_group };
-	struct worker_id_is a;
-	int r;
-
-	if (!sendable(name)) {
-		if (l->converter)
-			say(SAY_ERROR, "invalid name-converter token: %s", name);
-		return -ENOENT;
-	}
-	strcpy(q.name, name);
-	pthread_mutex_lock(&l->lock);
-	r = chan_call(&l->chan, WORKER_ID, &q, sizeof q, WORKER_ID_IS, &a, sizeof a, -1);
-	pthread_mutex_unlock(&l->lock);
-	if (r < 0 || !a.found)
-		return -ENOENT;
-	*id = a.id;
-	return 0;
-}
 
 static int tell_request(void *ctx, const struct session_request *rq, char *message)
 {
@@ -90,16 +37,16 @@ static int tell_request(void *ctx, const struct session_request *rq, char *messa
 	int r = 0;
 
 	snprintf(q.request, sizeof q.request, "%s", rq->text);
-	pthread_mutex_lock(&l->lock);
+	pthread_mutex_lock(&l->ids.lock);
 	for (size_t i = 0; i < rq->nargs && l->hooks && r == 0; i++) {
 		struct worker_arg m = { 0 };
 
 		snprintf(m.text, sizeof m.text, "%s", rq->args[i]);
-		r = chan_send(&l->chan, WORKER_ARG, &m, sizeof m);
+		r = chan_send(&l->ids.chan, WORKER_ARG, &m, sizeof m);
 	}
 	if (r == 0)
-		r = chan_call(&l->chan, WORKER_REQUEST, &q, sizeof q, WORKER_GO, &a, sizeof a, -1);
-	pthread_mutex_unlock(&l->lock);
+		r = chan_call(&l->ids.chan, WORKER_REQUEST, &q, sizeof q, WORKER_GO, &a, sizeof a, -1);
+	pthread_mutex_unlock(&l->ids.lock);
 	if (r < 0)
 		return -1;
 	a.text[sizeof a.text - 1] = '\0';
@@ -113,9 +60,9 @@ static void relay_line(void *ctx, const char *text)
 	struct worker_log m = { 0 };
 
 	snprintf(m.text, sizeof m.text, "%s", text);
-	pthread_mutex_lock(&l->lock);
-	(void)chan_send(&l->chan, WORKER_LOG, &m, sizeof m);
-	pthread_mutex_unlock(&l->lock);
+	pthread_mutex_lock(&l->ids.lock);
+	(void)chan_send(&l->ids.chan, WORKER_LOG, &m, sizeof m);
+	pthread_mutex_unlock(&l->ids.lock);
 }
 
 /* `numeric ids` (06 §3.6): with a name converter a chroot is no reason to leave names alone. */
@@ -217,7 +164,7 @@ static int confine_worker(struct connection *c, struct monitor_link *l)
 
 	keep[p.nkeep++] = c->in_fd;
 	keep[p.nkeep++] = c->out_fd;
-	keep[p.nkeep++] = l->chan.fd;
+	keep[p.nkeep++] = l->ids.chan.fd;
 	keep[p.nkeep++] = anchor_fd(c->root);
 	if (log_fd() >= 0)
 		keep[p.nkeep++] = log_fd();
@@ -254,7 +201,7 @@ static _Noreturn void worker_process(struct connection *c, struct chan end)
 {
 	static struct monitor_link link;
 	static struct broker broker;
-	struct id_service ids = { .ctx = &link, .name = ask_name, .id = ask_id };
+	struct id_service ids = idlink_service(&link.ids);
 	struct session_start st = {
 		.in_fd = c->in_fd, .out_fd = c->out_fd, .proto = c->protocol,
 		.handshake_seconds = c->rsh ? 0 : conn_phase_seconds(conn_num(c, CP_TIMEOUT)),
@@ -263,8 +210,7 @@ static _Noreturn void worker_process(struct connection *c, struct chan end)
 		.log = log_session, .event = log_session_event, .on_request_ctx = &link,
 	};
 
-	link.chan = end;
-	pthread_mutex_init(&link.lock, NULL);
+	idlink_init(&link.ids, end);
 	fill_policy(c, &st.policy);
 	if (confine_worker(c, &link) < 0)
 		_exit(RX_UNSUPPORTED);
@@ -276,8 +222,8 @@ static _Noreturn void worker_process(struct connection *c, struct chan end)
 		broker.policy = &c->devices;
 		st.broker = (void *)&broker;
 	}
-	link.converter = c->text[CP_NAME_CONVERTER].len;
-	link.hooks = c->text[CP_PRE_XFER_EXEC].len || link.converter;
+	link.ids.converter = c->text[CP_NAME_CONVERTER].len;
+	link.hooks = c->text[CP_PRE_XFER_EXEC].len || link.ids.converter;
 	if (c->broker.worker_fd >= 0 || c->text[CP_POST_XFER_EXEC].len || link.hooks)
 		st.on_request = tell_request;
 	send_line(c, "@RSYNCD: OK\n");
@@ -326,23 +272,19 @@ static int on_arg(struct chan_server *srv, const void *msg, int fd)
 static int on_name(struct chan_server *srv, const void *msg, int fd)
 {
 	struct connection *c = srv->ctx;
-	const struct worker_name *q = msg;
-	struct worker_name_is a = { 0 };
+	const struct idlink_name *q = msg;
+	struct idlink_name_is a = { 0 };
+	char number[16];
+	int r;
 
-	(void)fd;
-	if (c->converter) {
-		char number[16];
-		int r;
-
-		snprintf(number, sizeof number, "%u", q->id);
-		r = hooks_convert(c, q->is_group ? "gid" : "uid", number, a.name, sizeof a.name);
-		if (r == -EPIPE)
-			return r;
-		a.found = r == 0;
-	} else {
-		a.found = ids_of_system.name(ids_of_system.ctx, q->is_group != 0, q->id, a.name, sizeof a.name) == 0;
-	}
-	return chan_send(srv->ch, WORKER_NAME_IS, &a, sizeof a);
+	if (!c->converter)
+		return idlink_on_name(srv, msg, fd);
+	snprintf(number, sizeof number, "%u", q->id);
+	r = hooks_convert(c, q->is_group ? "gid" : "uid", number, a.name, sizeof a.name);
+	if (r == -EPIPE)
+		return r;
+	a.found = r == 0;
+	return chan_send(srv->ch, IDLINK_NAME_IS, &a, sizeof a);
 }
 
 /* Only a plain number is an id, and never the one that means "leave it". */
@@ -358,23 +300,20 @@ static bool id_from_answer(const char *text, uint32_t *id)
 static int on_id(struct chan_server *srv, const void *msg, int fd)
 {
 	struct connection *c = srv->ctx;
-	struct worker_id q;
-	struct worker_id_is a = { 0 };
+	char text[IDLINK_NAME_MAX + 1];
+	struct idlink_id q;
+	struct idlink_id_is a = { 0 };
+	int r;
 
-	(void)fd;
 	memcpy(&q, msg, sizeof q);
-	q.name[NAME_MAX_LEN] = '\0';
-	if (c->converter && sendable(q.name)) {
-		char text[NAME_MAX_LEN + 1];
-		int r = hooks_convert(c, q.is_group ? "grp" : "usr", q.name, text, sizeof text);
-
-		if (r == -EPIPE)
-			return r;
-		a.found = r == 0 && id_from_answer(text, &a.id);
-		return chan_send(srv->ch, WORKER_ID_IS, &a, sizeof a);
-	}
-	a.found = sendable(q.name) && ids_of_system.id(ids_of_system.ctx, q.is_group != 0, q.name, &a.id) == 0;
-	return chan_send(srv->ch, WORKER_ID_IS, &a, sizeof a);
+	q.name[IDLINK_NAME_MAX] = '\0';
+	if (!c->converter || !idlink_sendable(q.name))
+		return idlink_on_id(srv, msg, fd);
+	r = hooks_convert(c, q.is_group ? "grp" : "usr", q.name, text, sizeof text);
+	if (r == -EPIPE)
+		return r;
+	a.found = r == 0 && id_from_answer(text, &a.id);
+	return chan_send(srv->ch, IDLINK_ID_IS, &a, sizeof a);
 }
 
 static int on_log(struct chan_server *srv, const void *msg, int fd)
@@ -391,12 +330,10 @@ static int on_log(struct chan_server *srv, const void *msg, int fd)
 
 #define ANY_STATE (CHAN_STATE(ST_ARGUMENTS) | CHAN_STATE(ST_TRANSFER))
 
-/* Counts: the id lists are bounded by spec 09 §11.1 row 24, in both directions and for ACLs too. */
 static const struct chan_rule worker_rules[] = {
 	{ WORKER_ARG, "argument", sizeof(struct worker_arg), CHAN_STATE(ST_ARGUMENTS), 2 * 16000, false, on_arg },
 	{ WORKER_REQUEST, "request", sizeof(struct worker_request), CHAN_STATE(ST_ARGUMENTS), 1, false, on_request },
-	{ WORKER_NAME, "name", sizeof(struct worker_name), ANY_STATE, 4 * 65536, false, on_name },
-	{ WORKER_ID, "id", sizeof(struct worker_id), ANY_STATE, 4 * 65536, false, on_id },
+	IDLINK_RULES(ANY_STATE, on_name, on_id),
 	{ WORKER_LOG, "log", sizeof(struct worker_log), ANY_STATE, 1u << 20, false, on_log },
 };
 

@@ -35,7 +35,8 @@ enum filt_verdict { FILT_EXCLUDED = -1, FILT_NO_MATCH = 0, FILT_INCLUDED = 1 };
 #define FILT_WIRE_MAX 5120     /* a rule on the wire is shorter */
 
 /* How rule files are read. Both append the whole file to out (at most FILT_FILE_MAX bytes: -EFBIG beyond)
-   and return 0 or a negative errno; "cannot be opened" of any kind is reported as -ENOENT or the like. */
+   and return 0 or a negative errno; "cannot be opened" of any kind is reported as -ENOENT or the like, and such a
+   per-directory file counts as absent; but -EPERM says that going on without it would be wrong: it ends the session. */
 struct filt_files {
 	void *ctx;
 	/* A file met while walking or named by the peer: dir is anchor-relative ("" = the anchor), name one

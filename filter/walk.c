@@ -211,6 +211,8 @@ static int load_head(struct filt_walk *w, struct frame *f, unsigned i, const cha
 	e = read_rule_file(&w->files, daemon, path, &text, &hidden);
 	if (e == -EFBIG || e == -ENOMEM)
 		return fail(err, RX_MALLOC, "filter rule file is too large: /%s", path);
+	if (e == -EPERM)
+		return fail(err, RX_FILEIO, "filter rule file is out of reach: /%s", path);
 	if (e)
 		return 0;
 	if (!f->arena)

@@ -9,6 +9,7 @@
 
 #include "base/text.h"
 #include "filter/filter.h"
+#include "sandbox/places.h"
 
 /* How links inside a path that the user gave are treated: a module's clients stay inside it. */
 static enum links path_links(const struct rx *rx)
@@ -65,9 +66,37 @@ static const char *split(const char *path, char *dir)
 	return slash + 1;
 }
 
+/* The anchor that path (seen from x->root, or from "/" where places were opened beforehand) is to be resolved from. */
+static int find_start(struct rx *rx, const char *path, struct anchor **start, const char **rest)
+{
+	*start = rx->x->root;
+	*rest = path;
+	return rx->x->places ? places_find(rx->x->places, path, start, rest) : 0;
+}
+
+static int open_dir(struct rx *rx, const char *path, enum links tree, unsigned flags, struct anchor **out)
+{
+	struct anchor *start;
+	const char *rest;
+	int rc = find_start(rx, path, &start, &rest);
+
+	return rc < 0 ? rc : anchor_sub(out, start, rest, path_links(rx), tree, flags | ANCHOR_DOTDOT);
+}
+
 static int open_at(struct rx *rx, const char *path, unsigned flags, struct anchor **out)
 {
-	return anchor_sub(out, rx->x->root, path, path_links(rx), tree_links(rx), flags | ANCHOR_DOTDOT);
+	return open_dir(rx, path, tree_links(rx), flags, out);
+}
+
+int dest_broker_dir(const struct rx *rx, const char *dir, char *out)
+{
+	const char *rest = rx->dest_path;
+	struct anchor *start;
+
+	/* The broker of a remote-shell server stands where the destination was opened. */
+	if (rx->x->places && places_find(rx->x->places, rx->dest_path, &start, &rest) < 0)
+		return -ENOENT;
+	return path_join(out, rest, dir) < 0 ? -ENAMETOOLONG : 0;
 }
 
 /* lstat of the last component, through the links that its parents may be. */
@@ -107,8 +136,10 @@ int dest_open_file(struct rx *rx, const char *name)
 		return rc;
 	if (rx->x->daemon_filter && filt_hides_path(rx->x->daemon_filter, path, false))
 		return -ENOENT;
+	if (rx->x->places)
+		return places_open_file(rx->x->places, path);
 	leaf = split(path, dir);
-	rc = anchor_sub(&a, rx->x->root, dir, path_links(rx), path_links(rx), ANCHOR_DOTDOT);
+	rc = open_dir(rx, dir, path_links(rx), 0, &a);
 	if (rc < 0)
 		return rc;
 	sb = sb_new(a, 4);
@@ -118,9 +149,12 @@ int dest_open_file(struct rx *rx, const char *name)
 /* --mkpath: the parents, or all of it when the argument names a directory. */
 static int make_parents(struct rx *rx, const char *arg, const char *path, int64_t entries, bool slash, struct err *err)
 {
+	_cleanup_anchor_ struct anchor *a = NULL;
 	_cleanup_sb_ struct sb *sb = NULL;
+	struct anchor *start;
 	char dir[PATH_LIMIT + 1];
-	int made, rc;
+	const char *rest;
+	int made;
 
 	if (!strchr(arg, '/') && entries <= 1)
 		return 0;
@@ -132,15 +166,12 @@ static int make_parents(struct rx *rx, const char *arg, const char *path, int64_
 		return 0;
 	if (rx->dry)
 		return 0;
-	if (path_links(rx) == anchor_links(rx->x->root)) {
-		sb = sb_new(rx->x->root, 4);
-		made = sb ? sb_mkdirs(sb, dir, 0777) : -ENOMEM;
-	} else {
-		_cleanup_anchor_ struct anchor *a = NULL;
-
-		rc = anchor_sub(&a, rx->x->root, "", path_links(rx), path_links(rx), 0);
-		sb = rc < 0 ? NULL : sb_new(a, 4);
-		made = rc < 0 ? rc : sb ? sb_mkdirs(sb, dir, 0777) : -ENOMEM;
+	made = find_start(rx, dir, &start, &rest);
+	if (made == 0)
+		made = anchor_sub(&a, start, "", path_links(rx), path_links(rx), 0);
+	if (made == 0) {
+		sb = sb_new(a, 4);
+		made = sb ? sb_mkdirs(sb, rest, 0777) : -ENOMEM;
 	}
 	if (made < 0)
 		return fail_errno(err, RX_FILEIO, -made, "mkdir %s failed", PATH_TEXT(rx, dir));
@@ -191,7 +222,7 @@ static int make_dest(struct rx *rx, const char *arg, const char *path, struct er
 	if (rc < 0)
 		return fail_errno(err, RX_FILEIO, -rc, "mkdir %s failed", PATH_TEXT(rx, path));
 	say_created(rx, arg);
-	rc = open_at(rx, path, 0, &rx->dest);
+	rc = anchor_sub(&rx->dest, parent, leaf, LINKS_REFUSE, tree_links(rx), 0);
 	if (rc < 0)
 		return fail_errno(err, RX_FILESELECT, -rc, "change_dir#2 %s failed", PATH_TEXT(rx, path));
 	return 0;
@@ -297,11 +328,11 @@ static int open_side(struct rx *rx, const char *name, enum links tree, unsigned 
 	char path[PATH_LIMIT + 1];
 	int rc = join_arg(rx->dest_path, name, path);
 
-	/* A dry run has no destination to step up from. */
-	if (rc == 0 && !rx->dest)
+	/* A dry run has no destination to step up from; places know such names as they are. */
+	if (rc == 0 && !rx->dest && !rx->x->places)
 		collapse(path);
 	if (rc == 0)
-		rc = anchor_sub(out, rx->x->root, path, path_links(rx), tree, flags | ANCHOR_DOTDOT);
+		rc = open_dir(rx, path, tree, flags, out);
 	return rc;
 }
 

@@ -15,6 +15,9 @@ int dest_decide(struct rx *rx, int64_t entries, const struct fent *only, struct 
 int dest_open_sides(struct rx *rx, struct err *err) NODISCARD;
 void dest_close(struct rx *rx);
 
+/* Where a directory of the destination lies as the device broker sees it. out: PATH_LIMIT + 1 bytes. Negative errno. */
+int dest_broker_dir(const struct rx *rx, const char *dir, char *out);
+
 /* Opens a file that an option names (--files-from), as the working directory sees it: the fd or a negative errno. */
 int dest_open_file(struct rx *rx, const char *name);
 

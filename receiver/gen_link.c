@@ -9,6 +9,7 @@
 #include <sys/sysmacros.h>
 
 #include "filter/safelink.h"
+#include "receiver/dest.h"
 #include "sandbox/broker.h"
 
 #define MUNGE_PREFIX "/rsyncd-munged/"
@@ -272,8 +273,9 @@ static int make_device(struct gen *g, struct gitem *it)
 
 	if (g->rx->dry)
 		return 0;
-	rc = path_join(dir, g->rx->dest_path, it->dir) < 0 ? -ENAMETOOLONG :
-	     broker_mktemp(bk, dir, it->leaf, it->e->mode & S_IFMT, x->rdev_major, x->rdev_minor, temp, &node);
+	rc = dest_broker_dir(g->rx, it->dir, dir);
+	if (rc == 0)
+		rc = broker_mktemp(bk, dir, it->leaf, it->e->mode & S_IFMT, x->rdev_major, x->rdev_minor, temp, &node);
 	if (rc == -EPERM)
 		return 1;
 	if (rc == 0) {

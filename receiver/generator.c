@@ -4,11 +4,13 @@
 #include "config.h"
 #include "receiver/gen.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/random.h>
 
 #include "base/clock.h"
+#include "sandbox/places.h"
 
 int gen_fail(struct gen *g, int code, const char *fmt, ...)
 {
@@ -556,11 +558,28 @@ static void gen_free(struct gen *g)
 	mem_free(b, g);
 }
 
-/* Rule files are read through a view of the root. */
+/* Rule files are read through a view of the root; of a remote-shell server, in the destination or where its places are. */
+static int open_rules(struct gen *g, const char *dir, const char *name)
+{
+	const char *top = g->rx->dest_path;
+	char path[PATH_LIMIT + 1];
+	size_t n = strlen(top);
+	int fd;
+
+	if (!g->rx->x->places)
+		return sb_open_read(g->root, dir, name, 0, NULL);
+	if (path_join(path, dir, name) < 0)
+		return -ENAMETOOLONG;
+	fd = places_open_file(g->rx->x->places, path);
+	if (fd != -ENOENT || !g->h.dest || strncmp(dir, top, n) || (n && dir[n] && dir[n] != '/'))
+		return fd;
+	return sb_open_read(g->h.dest, dir + n + (n && dir[n]), name, 0, NULL);
+}
+
 static int read_rules(void *ctx, const char *dir, const char *name, struct buf *out)
 {
 	struct gen *g = ctx;
-	_cleanup_close_ int fd = sb_open_read(g->root, dir, name, 0, NULL);
+	_cleanup_close_ int fd = open_rules(g, dir, name);
 	char chunk[8192];
 	ssize_t n;
 

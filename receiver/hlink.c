@@ -6,6 +6,7 @@
 
 #include <errno.h>
 
+#include "receiver/dest.h"
 #include "sandbox/broker.h"
 
 enum hg_state { HG_OPEN, HG_PENDING, HG_DONE };
@@ -135,7 +136,7 @@ static int link_device(struct gen *g, struct gitem *it, const struct hgroup *h)
 	struct broker_node node;
 	int rc;
 
-	if (!bk || path_join(from, g->rx->dest_path, h->dir) < 0 || path_join(to, g->rx->dest_path, it->dir) < 0)
+	if (!bk || dest_broker_dir(g->rx, h->dir, from) < 0 || dest_broker_dir(g->rx, it->dir, to) < 0)
 		return -EPERM;
 	if (!it->exists)
 		return broker_link(bk, from, h->leaf, to, it->leaf, &node);

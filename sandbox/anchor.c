@@ -144,6 +144,87 @@ int anchor_sub(struct anchor **out, const struct anchor *a, const char *relpath,
 	return anchor_from_fd(out, fd, links, flags | (a->flags & (ANCHOR_READ_ONLY | ANCHOR_PORTABLE)));
 }
 
+/* ---- stepping up ---- */
+
+#define CHAIN_MAX 2048
+
+struct chain {
+	size_t n;
+	struct { dev_t dev; ino_t ino; } id[CHAIN_MAX];
+};
+
+static int step_up_from(int fd)
+{
+	int up = openat(fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	return up < 0 ? -errno : up;
+}
+
+/* The directories from fd up to the root, fd first. */
+static int chain_of(int from, struct chain *c)
+{
+	_cleanup_close_ int fd = openat(from, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	struct stat st;
+
+	c->n = 0;
+	if (fd < 0)
+		return -errno;
+	for (;;) {
+		if (fstat(fd, &st) < 0)
+			return -errno;
+		if (c->n && c->id[c->n - 1].dev == st.st_dev && c->id[c->n - 1].ino == st.st_ino)
+			return 0;
+		if (c->n == CHAIN_MAX)
+			return -ELOOP;
+		c->id[c->n].dev = st.st_dev;
+		c->id[c->n++].ino = st.st_ino;
+		int up = step_up_from(fd);
+		if (up < 0)
+			return up;
+		close(fd);
+		fd = up;
+	}
+}
+
+static bool in_chain(const struct chain *c, const struct stat *st)
+{
+	for (size_t i = 0; i < c->n; i++)
+		if (c->id[i].dev == st->st_dev && c->id[i].ino == st->st_ino)
+			return true;
+	return false;
+}
+
+int anchor_common(struct anchor **out, struct anchor *const *v, size_t n)
+{
+	_cleanup_close_ int top = openat(v[0]->fd, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_free_ struct chain *c = n > 1 ? malloc(sizeof *c) : NULL;
+	struct stat st;
+	int r;
+
+	*out = NULL;
+	if (top < 0)
+		return -errno;
+	if (n > 1 && !c)
+		return -ENOMEM;
+	for (size_t i = 1; i < n; i++) {
+		r = chain_of(v[i]->fd, c);
+		if (r < 0)
+			return r;
+		for (unsigned steps = 0;; steps++) {
+			if (fstat(top, &st) < 0)
+				return -errno;
+			if (in_chain(c, &st))
+				break;
+			int up = steps < CHAIN_MAX ? step_up_from(top) : -ELOOP;
+			if (up < 0)
+				return up;
+			close(top);
+			top = up;
+		}
+	}
+	return anchor_from_fd(out, TAKE_FD(top), LINKS_REFUSE, 0);
+}
+
 struct anchor *anchor_ref(struct anchor *a)
 {
 	atomic_fetch_add_explicit(&a->refs, 1, memory_order_relaxed);

@@ -58,6 +58,10 @@ int anchor_from_fd(struct anchor **out, int take_fd, enum links links, unsigned 
 int anchor_sub(struct anchor **out, const struct anchor *a, const char *relpath, enum links how,
 	       enum links links, unsigned flags);
 
+/* The deepest directory that holds them all (n > 0), as a new anchor with LINKS_REFUSE: what a process that only
+   needs these can be jailed in. Found by stepping up from the held directories, not by names. */
+int anchor_common(struct anchor **out, struct anchor *const *v, size_t n);
+
 struct anchor *anchor_ref(struct anchor *a);
 void anchor_unref(struct anchor *a); /* NULL is allowed; closes with the last reference */
 

@@ -93,6 +93,10 @@ int broker_start(const struct broker_config *cfg, struct broker_handle *h, struc
 void broker_phase_begin(struct broker_handle *h);
 void broker_phase_end(struct broker_handle *h);
 
+/* For a process that was monitor and becomes worker: forgets the broker but for worker_fd. The broker ends when that is
+   closed. */
+void broker_leave(struct broker_handle *h);
+
 /* Kills and reaps it if it runs, closes worker_fd, unmaps. (It ends by itself when the last copy of the worker's
    end is closed, removing its temporaries; prefer to close that, then call this.) */
 void broker_stop(struct broker_handle *h);

@@ -152,6 +152,13 @@ void broker_phase_end(struct broker_handle *h)
 	set_phase(h, BROKER_AFTER);
 }
 
+void broker_leave(struct broker_handle *h)
+{
+	h->pid = 0;
+	unmake_page(h->page);
+	h->page = NULL;
+}
+
 void broker_stop(struct broker_handle *h)
 {
 	int status;

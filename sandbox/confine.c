@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
@@ -89,6 +90,10 @@ static int build_landlock(const struct confine_plan *plan, int *ruleset, struct 
 			rights = LL_WRITE;
 		else if (p->dirs[i].rights == CONFINE_READ_REMOVE)
 			rights = LL_READ | LL_REMOVE_FILE;
+		else if (p->dirs[i].rights == CONFINE_READ_LINK && write_ok)
+			rights = LL_READ | LL_WRITE_FILE | LL_TRUNCATE | LL_REFER;
+		else if (p->dirs[i].rights == CONFINE_LIST)
+			rights = LL_READ_DIR;
 		rules[n++] = (struct landlock_rule){ .fd = p->dirs[i].fd, .rights = rights };
 	}
 	*ruleset = landlock_prepare(confine_kernel()->landlock_abi, rules, n);
@@ -250,6 +255,29 @@ static int enter_seccomp(const struct confine_plan *plan, struct err *e)
 	if (prctl(PR_GET_SECCOMP, 0, 0, 0, 0) != 2)
 		return failed(plan, CONFINE_L_SECCOMP, EPERM, "the filter does not hold", e);
 	return 0;
+}
+
+int confine_shed(void)
+{
+	struct rlimit none = { 0, 0 };
+	uint64_t permitted, effective;
+	int r = caps_get(&permitted, &effective);
+
+	if (r < 0)
+		return r;
+	if (effective & CAP_BIT(CAP_SETPCAP) && (r = caps_lock(0)) < 0)
+		return r;
+	if (permitted && (r = caps_set(0)) < 0)
+		return r;
+	if (setrlimit(RLIMIT_CORE, &none) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+		return -errno;
+	return 0;
+}
+
+bool confine_hides(const char *path)
+{
+	/* The kernel's access check knows nothing of Landlock. */
+	return done && faccessat(AT_FDCWD, path, R_OK, AT_EACCESS) == 0;
 }
 
 int confine_apply(enum confine_role role, const struct confine_params *p, struct confine_report *report, struct err *e)

@@ -86,7 +86,10 @@ struct confine_kernel {
 /* Directories a role may reach, for the Landlock domain. */
 enum confine_rights {
 	CONFINE_READ,           /* read files and directories */
-	CONFINE_READ_REMOVE,    /* the same and remove files (--remove-source-files) */
+	CONFINE_LIST,           /* list directories, read no file */
+	CONFINE_READ_REMOVE,    /* as CONFINE_READ, and remove files (--remove-source-files) */
+	CONFINE_READ_LINK,      /* as CONFINE_READ, and link files from there into a CONFINE_WRITE directory (--link-dest):
+	                           the kernel demands that a link gives no right that the file did not have */
 	CONFINE_WRITE,          /* all of a receiver's rights; never device nodes, never execute */
 };
 
@@ -159,6 +162,14 @@ void confine_report_table(const struct confine_report *r, struct buf *out);
 
 const char *confine_role_name(enum confine_role role);
 const char *confine_layer_name(enum confine_layer layer);
+
+/* For a process that only answers others of ours from the system's databases: no capability, no new privileges, no core
+   dumps, for good. It keeps its user's view of the file system. 0 or negative errno. */
+int confine_shed(void);
+
+/* Whether reading the file was refused by our own domain: the user would have been allowed to. For a file by its
+   path; a path that cannot be looked at counts as not refused. */
+bool confine_hides(const char *path);
 
 /* True in a process in which confine_apply() succeeded. */
 bool confine_done(void);

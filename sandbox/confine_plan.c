@@ -188,7 +188,7 @@ static uint64_t caps_of(enum confine_role role, const struct confine_params *p, 
 		if (!root_user && !is_server(role))
 			return 0;
 		set = CAP_BIT(CAP_CHOWN) | CAP_BIT(CAP_DAC_OVERRIDE) | CAP_BIT(CAP_FOWNER) | CAP_BIT(CAP_FSETID);
-		return p->setfcap || is_server(role) ? set | CAP_BIT(CAP_SETFCAP) : set;
+		return p->setfcap ? set | CAP_BIT(CAP_SETFCAP) : set;
 	case CONFINE_WORKER_SEND:
 	case CONFINE_SERVER_SEND:
 		if (!root_user && !is_server(role))

@@ -1,6 +1,7 @@
 # sandbox, filesystem half
 SANDBOX_FS = \
 	sandbox/anchor.c sandbox/anchor.h \
+	sandbox/places.c sandbox/places.h \
 	sandbox/walk.c sandbox/walk.h \
 	sandbox/fs.h sandbox/fs_priv.h sandbox/kcalls.h \
 	sandbox/fs_cache.c \

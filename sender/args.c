@@ -14,6 +14,7 @@
 #include "base/say.h"
 #include "base/text.h"
 #include "sandbox/opfile.h"
+#include "sandbox/places.h"
 
 /* ---- messages ---- */
 
@@ -500,6 +501,8 @@ static int open_list(struct sender *s)
 	if (!s->confined && !s->o->am_daemon) {
 		memmove(path + 1, path, strlen(path) + 1);
 		path[0] = '/';
+		if (s->x->places)
+			return places_open_file(s->x->places, path + 1);
 		/* Relative names as given, so that /dev/fd/N and the like work. */
 		return opfile_open(*file == '/' ? file : path, O_RDONLY, 0, s->o->insecure_links ? OPFILE_FREE : 0);
 	}

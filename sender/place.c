@@ -14,6 +14,7 @@
 
 #include "base/say.h"
 #include "base/text.h"
+#include "sandbox/confine.h"
 #include "sandbox/opfile.h"
 
 #define VIEWS_OPEN_MAX 16
@@ -400,11 +401,14 @@ int rules_read_file(void *ctx, const char *dir, const char *name, struct buf *ou
 {
 	struct sender *s = ctx;
 	char path[NAME_BUF];
+	int rc;
 
 	if (s->confined || s->o->am_daemon)
 		return read_confined(s, dir, name, out);
 	path[0] = '/';
 	if (place_join(path + 1, dir, name, strlen(name)) < 0 || strlen(path) > PATH_LIMIT)
 		return -ENAMETOOLONG;
-	return opfile_read_all(path, FILT_FILE_MAX, 0, out, NULL);
+	rc = opfile_read_all(path, FILT_FILE_MAX, 0, out, NULL);
+	/* Rules that are there but out of reach (above the operands): to go on without them could send what they hide. */
+	return rc == -EACCES && confine_hides(path) ? -EPERM : rc;
 }

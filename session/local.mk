@@ -2,11 +2,14 @@ noinst_LIBRARIES += libsession.a
 libsession_a_SOURCES = \
 	session/session.h \
 	session/args.c session/args.h \
+	session/argreader.c session/argreader.h \
 	session/daemon_run.c \
 	session/glob.c session/glob.h \
 	session/itemize.c session/itemize.h \
 	session/itemlog.c session/itemlog.h \
 	session/ids.c session/ids.h \
+	session/idlink.c session/idlink.h \
+	session/reach.c session/reach.h session/reach_plan.c \
 	session/options.c session/options.h session/optpriv.h \
 	session/opttable.c session/optcheck.c session/stoptime.c \
 	session/optvals.c session/optvals.h \

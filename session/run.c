@@ -8,13 +8,16 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <sys/socket.h>
 #include <time.h>
 
 #include "base/clock.h"
 #include "sandbox/fs.h"
 #include "sandbox/opfile.h"
+#include "sandbox/places.h"
 #include "filter/filter.h"
+#include "session/reach.h"
 
 /* Spec 09 §11.1 row 22: all peer-driven memory of one connection. */
 #define SESSION_MEMORY ((size_t)1 << 30)
@@ -37,13 +40,21 @@ static int read_all(int fd, struct buf *out)
 static int read_rule_file(void *ctx, const char *dir, const char *name, struct buf *out)
 {
 	struct session *s = ctx;
+	char path[PATH_LIMIT + 1];
 	int fd, rc;
 
-	if (!s->sb && s->x.root)
-		s->sb = sb_new(s->x.root, 0);
-	if (!s->sb)
-		return -ENOENT;
-	fd = sb_open_read(s->sb, dir, name, 0, NULL);
+	if (s->x.places) {
+		/* Those that the command line named. */
+		if ((size_t)snprintf(path, sizeof path, "%s%s%s", dir, *dir ? "/" : "", name) >= sizeof path)
+			return -ENAMETOOLONG;
+		fd = places_open_file(s->x.places, path);
+	} else {
+		if (!s->sb && s->x.root)
+			s->sb = sb_new(s->x.root, 0);
+		if (!s->sb)
+			return -ENOENT;
+		fd = sb_open_read(s->sb, dir, name, 0, NULL);
+	}
 	if (fd < 0)
 		return fd;
 	rc = read_all(fd, out);
@@ -132,7 +143,10 @@ int session_check_files(struct session *s, const struct options *p)
 	int rc;
 
 	if (s->o.files_from && strcmp(s->o.files_from, "-")) {
-		int fd = *s->o.files_from ? opfile_open(s->o.files_from, O_RDONLY, 0, s->o.insecure_links ? OPFILE_FREE : 0) : -EINVAL;
+		char path[PATH_LIMIT + 1];
+		int fd = !*s->o.files_from ? -EINVAL :
+			!s->x.places ? opfile_open(s->o.files_from, O_RDONLY, 0, s->o.insecure_links ? OPFILE_FREE : 0) :
+			reach_join(s->x.cwd, s->o.files_from, path) < 0 ? -ENAMETOOLONG : places_open_file(s->x.places, path);
 
 		if (fd < 0)
 			return rd_fail(&s->conn.in, RX_USAGE, "rsync: failed to open files-from file %s: %s", s->o.files_from, strerror(-fd));

@@ -1,20 +1,23 @@
 /*
  * server.c - `kedge --server`: the remote program of a remote shell (spec 01 §6).
  *
- * The invoking user's own authority applies: the anchor is "/" as that user sees it, relative
- * arguments start in the current directory.
+ * It starts with the invoking user's authority. From its command line it learns what the transfer may touch; it opens
+ * that, starts the helpers that it will need, and confines itself before it reads the first byte of the peer. Arguments
+ * that come from the peer (-s) are read by a confined process of their own (argreader.h).
  */
 #include "config.h"
 #include <stdio.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "base/say.h"
-#include "base/text.h"
+#include "sandbox/broker.h"
 #include "sandbox/spawn.h"
-#include "session/args.h"
-#include "session/ids.h"
-#include "session/run.h"
+#include "session/argreader.h"
+#include "session/idlink.h"
+#include "session/reach.h"
 #include "session/serverlog.h"
+#include "session/run.h"
 #include "session/setup.h"
 
 #define OUR_VERSION 32
@@ -60,116 +63,241 @@ static int usage(const struct options *p)
 	return p->exit_code;
 }
 
-/* --iconv may load code, so before anything is read. */
-static int open_charset(struct session *s)
+/* --iconv may load code from the system's files. */
+static int open_charset(struct session *s, struct err *e)
 {
 	if (!s->o.iconv || s->x.charset || charset_open(&s->x.charset, s->o.iconv) == 0)
 		return 0;
-	return rd_fail(&s->conn.in, RX_UNSUPPORTED, "iconv_open(\"UTF-8\", \"%s\") failed", s->o.iconv);
+	return fail(e, RX_UNSUPPORTED, "iconv_open(\"UTF-8\", \"%s\") failed", s->o.iconv);
 }
 
-/* The second batch of -s: read as NUL-terminated words before anything else; its first word stands for argv[0]. */
-static int secluded_batch(struct session *s, struct options *p, struct words *w)
-{
-	if (args_read(w, &s->conn.in, true) < 0)
-		return -1;
-	if (s->x.charset && args_from_utf8(w, s->x.charset) < 0)
-		return rd_fail(&s->conn.in, RX_MALLOC, "out of memory for arguments");
-	if (options_parse(p, w->v + 1, MAX(w->n - 1, 0), false) < 0)
-		return rd_fail(&s->conn.in, p->exit_code, "%s%s", options_prefix(p), p->error);
-	return 0;
-}
+/* ---- before the first byte of the peer ---- */
 
-static int server_paths(struct session *s, struct options *p, struct words *w, const char *cwd)
+struct server {
+	struct session s;
+	struct options p;
+	struct words batch, paths;     /* second batch of -s; path arguments */
+	struct reach_plan plan;
+	struct reach reach;
+	struct idlink ids;
+	struct id_service id_service;
+	struct broker_handle broker_handle;
+	struct broker broker;
+	char cwd[PATH_LIMIT + 1];      /* without its leading slash */
+	const struct server_logger *logger;
+	struct itemlog items;
+	bool logging;
+	struct err user_err;           /* of --copy-as: told once the peer can hear it, as rsync does */
+};
+
+/* What is wanted is known: from the command line, or from the peer by way of the argument reader. 0, -1 with e, or an exit code. */
+static int make_plan(struct server *sv, struct err *e)
 {
-	struct sb *sb = NULL;
+	struct argreader a = { .p = &sv->p, .in_fd = 0, .cwd = sv->cwd, .charset = sv->s.x.charset,
+			       .batch = &sv->batch, .paths = &sv->paths, .plan = &sv->plan };
+	struct options *p = &sv->p;
 	int rc = 0;
 
-	if (p->secluded)
-		sb = sb_new(s->x.root, 0);
+	if (p->secluded && !p->old_args) {
+		if (confine_prepare(CONFINE_ROLE(CONFINE_SERVER_SEND), CONFINE_PREFER, e) < 0)
+			return -1;
+		return argreader_run(&a, e);
+	}
+	if (options_finish(p) < 0)
+		return usage(p);
 	for (int i = 0; i < p->npaths && rc == 0; i++)
-		rc = sb ? args_glob(w, p->paths[i], sb, cwd, NULL) : words_add(w, p->paths[i], strlen(p->paths[i]));
-	sb_free(sb);
-	if (rc < 0)
-		return rd_fail(&s->conn.in, RX_MALLOC, "out of memory for arguments");
-	s->x.args = w->v;
-	s->x.arg_count = w->n;
+		rc = words_add(&sv->paths, p->paths[i], strlen(p->paths[i]));
+	if (rc == 0)
+		rc = reach_plan_make(&sv->plan, p, sv->paths.v, sv->paths.n, sv->cwd);
+	return rc < 0 ? fail(e, RX_MALLOC, "out of memory for arguments") : 0;
+}
+
+/* Whoever runs us may make any node that the system lets it make. */
+static int start_broker(struct server *sv, struct err *e)
+{
+	struct broker_config cfg = { .any_parent = true, .allow_open = false, .audit_fd = -1 };
+
+	sv->broker_handle = (struct broker_handle)BROKER_HANDLE_INIT;
+	if (!(sv->plan.flags & REACH_DEVICES) || geteuid() != 0 || !sv->reach.dest)
+		return 0;
+	device_policy_own(&cfg.policy);
+	cfg.root_fd = anchor_fd(sv->reach.dest);
+	cfg.uid = geteuid();
+	cfg.gid = getegid();
+	if (broker_start(&cfg, &sv->broker_handle, NULL, e) < 0)
+		return -1;
+	broker_phase_begin(&sv->broker_handle);
+	broker_leave(&sv->broker_handle);
+	broker_init(&sv->broker, sv->broker_handle.worker_fd);
+	sv->s.x.broker = &sv->broker;
 	return 0;
 }
 
-static int run(struct session *s, struct options *p, struct words *batch, struct words *paths, const char *cwd,
-	       const struct server_logger *logger)
+static int confine(struct server *sv, struct err *e)
 {
-	static struct itemlog items;
-	int rc;
+	enum confine_role role = sv->plan.flags & REACH_SENDER ? CONFINE_SERVER_SEND : CONFINE_SERVER_RECV;
+	size_t nplaces = places_count(sv->reach.places), n = 0;
+	_cleanup_free_ int *keep = calloc(nplaces + 8, sizeof *keep);
+	struct confine_params p = CONFINE_PARAMS_INIT;
 
-	if (p->secluded && p->old_args)
-		options_finish(p);
-	else if (open_charset(s) < 0 || (p->secluded && secluded_batch(s, p, batch) < 0) || open_charset(s) < 0)
+	if (!keep)
+		return fail(e, RX_MALLOC, "out of memory");
+	keep[n++] = sv->s.conn.stop_fd;
+	keep[n++] = anchor_fd(sv->reach.root);
+	if (sv->ids.chan.fd >= 0)
+		keep[n++] = sv->ids.chan.fd;
+	if (sv->s.x.broker)
+		keep[n++] = sv->broker.fd;
+	if (sv->logging && sv->logger->fd() >= 0)
+		keep[n++] = sv->logger->fd();
+	for (size_t i = 0; i < nplaces; i++)
+		if (places_fd(sv->reach.places, i) >= 0)
+			keep[n++] = places_fd(sv->reach.places, i);
+	p.keep_fds = keep;
+	p.nkeep = n;
+	p.dirs = sv->reach.dirs;
+	p.ndirs = sv->reach.ndirs;
+	p.setfcap = sv->plan.flags & REACH_XATTRS;
+	p.noatime = sv->plan.flags & REACH_NOATIME;
+	if (sv->reach.jail)
+		p.root_fd = anchor_fd(sv->reach.root);
+	return confine_apply(role, &p, NULL, e);
+}
+
+/* What must happen with the authority that we were started with: opening the log, and becoming somebody else. */
+static void log_and_user(struct server *sv)
+{
+	for (size_t i = 0; i < sv->plan.n; i++)
+		if (sv->plan.item[i].kind == REACH_LOG)
+			sv->logging = serverlog_open(sv->logger, sv->plan.item[i].path);
+	for (size_t i = 0; i < sv->plan.n; i++)
+		if (sv->plan.item[i].kind == REACH_USER)
+			(void)!proc_copy_as(sv->plan.item[i].path, &sv->user_err);
+	sv->s.o.super_allowed = geteuid() == 0;
+}
+
+/* Opens what the plan names, starts the helpers that outlive the confinement, and confines this process. */
+static int close_the_door(struct server *sv, struct err *e)
+{
+	unsigned roles = CONFINE_ROLE(sv->plan.flags & REACH_SENDER ? CONFINE_SERVER_SEND : CONFINE_SERVER_RECV);
+
+	sv->ids.chan.fd = -1;
+	log_and_user(sv);
+	if (sv->plan.flags & REACH_DEVICES && geteuid() == 0)
+		roles |= CONFINE_ROLE(CONFINE_BROKER);
+	if (reach_open(&sv->reach, &sv->plan, e) < 0 || confine_prepare(roles, CONFINE_PREFER, e) < 0)
 		return -1;
-	if (options_finish(p) < 0)
+	if (sv->plan.flags & REACH_NAMES && idlink_start(&sv->ids, e) < 0)
+		return -1;
+	if (start_broker(sv, e) < 0)
+		return -1;
+	/* Reads the time zone while that can be done. */
+	tzset();
+	if (confine(sv, e) < 0)
+		return -1;
+	sv->id_service = idlink_service(&sv->ids);
+	sv->s.x.ids = &sv->id_service;
+	sv->s.x.root = sv->reach.root;
+	sv->s.x.places = sv->reach.places;
+	sv->s.o.devices_allowed = sv->s.x.broker != NULL;
+	return 0;
+}
+
+/* ---- behind it ---- */
+
+static int run(struct server *sv)
+{
+	struct session *s = &sv->s;
+	struct options *p = &sv->p;
+
+	if (p->secluded && (options_parse(p, sv->batch.v + 1, MAX(sv->batch.n - 1, 0), false) < 0 || options_finish(p) < 0))
 		return rd_fail(&s->conn.in, p->exit_code, "%s%s", options_prefix(p), p->error);
-	rc = anchor_open(&s->x.root, "/", TRUST_ALL, LINKS_FREE, 0);
-	if (rc < 0)
-		return rd_fail(&s->conn.in, RX_FILEIO, "cannot open the root directory: %s", strerror(-rc));
-	if (session_check_files(s, p) < 0 || serverlog_start(s, logger, &items) < 0)
+	if (s->o.am_sender != ((sv->plan.flags & REACH_SENDER) != 0))
+		return rd_fail(&s->conn.in, RX_PROTOCOL, "the arguments changed direction");
+	/* Stock names it on the command line: one from the second batch must do with what is loaded. */
+	if (open_charset(s, &s->in_err) < 0)
+		return -1;
+	if (session_check_files(s, p) < 0 || (sv->logging && serverlog_start(s, sv->logger, &sv->items) < 0))
 		return -1;
 	say_set_role(s->o.am_sender ? "sender" : "Receiver");
 	if (s->o.iconv)
 		session_charset(s, p, s->x.charset);
 	s->route.only_stderr = s->o.msgs_to_stderr;
 	s->route.quiet = s->o.quiet;
+	s->x.args = sv->paths.v;
+	s->x.arg_count = sv->paths.n;
 	if (exchange_versions(s) < 0)
 		return -1;
 	s->route.proto = s->p.version;
 	if (options_check_version(p, s->p.version) < 0)
 		return rd_fail(&s->conn.in, p->exit_code, "%s%s", options_prefix(p), p->error);
-	if (server_paths(s, p, paths, cwd) < 0 ||
-	    setup_protocol(&s->conn, &s->o, s->p.version, false, &s->p) < 0)
+	if (setup_protocol(&s->conn, &s->o, s->p.version, false, &s->p) < 0)
 		return -1;
 	s->conn.timeout = s->o.timeout;
 	s->conn.bwlimit = s->o.bwlimit * 1024u;
 	s->budget.single = (size_t)s->o.max_alloc;
-	if (s->o.copy_as && proc_copy_as(s->o.copy_as, &s->in_err) < 0)
-		return -1;
-	s->o.super_allowed = geteuid() == 0;
+	if (sv->user_err.code)
+		return fail(&s->in_err, sv->user_err.code, "%s", sv->user_err.text);
 	if (session_filters(s, p) < 0)
 		return -1;
 	return session_role(s);
 }
 
+static int begin(struct server *sv, int argc, char **argv)
+{
+	struct session *s = &sv->s;
+	struct err e = { 0 };
+	int rc;
+
+	if (options_init(&sv->p, &s->o, &s->budget, false) < 0 || words_init(&sv->batch, &s->budget) < 0 ||
+	    words_init(&sv->paths, &s->budget) < 0 || reach_plan_init(&sv->plan, &s->budget) < 0)
+		return RX_MALLOC;
+	if (options_parse(&sv->p, (const char *const *)argv + 1, argc - 1, true) < 0)
+		return usage(&sv->p);
+	if (!getcwd(sv->cwd, sizeof sv->cwd))
+		strcpy(sv->cwd, "/");
+	memmove(sv->cwd, sv->cwd + 1, strlen(sv->cwd));
+	s->x.umask = umask(0);
+	umask(s->x.umask);
+	s->x.cwd = sv->cwd;
+	rc = open_charset(s, &e);
+	if (rc == 0)
+		rc = make_plan(sv, &e);
+	if (rc == 0)
+		rc = close_the_door(sv, &e);
+	if (rc < 0) {
+		fprintf(stderr, "rsync: [%s] %s\n", say_role(), e.text);
+		fprintf(stderr, "rsync error: %s (code %d) at server [server=%s]\n", exit_text(e.code), e.code, PACKAGE_VERSION);
+		return e.code;
+	}
+	return rc;
+}
+
 int session_main_server(int argc, char **argv, const struct server_logger *logger)
 {
-	static struct session s;
-	struct options p;
-	struct words batch = { 0 }, paths = { 0 };
-	char cwd[PATH_LIMIT + 1];
+	static struct server sv;
+	struct session *s = &sv.s;
 	int code;
 
-	if (csum_global_init(&s.in_err) < 0 || session_init(&s, 0, 1) < 0) {
-		fprintf(stderr, "%s\n", s.in_err.text);
-		return s.in_err.code;
+	if (csum_global_init(&s->in_err) < 0 || session_init(s, 0, 1) < 0) {
+		fprintf(stderr, "%s\n", s->in_err.text);
+		return s->in_err.code;
 	}
+	proc_ignore_signals();
 	/* What a remote-shell user may use up is that user's business, within --max-alloc. */
-	s.budget.total = 0;
-	s.route.to_stderr = true;
-	route_install(&s.route);
+	s->budget.total = 0;
+	s->route.to_stderr = true;
+	route_install(&s->route);
 	say_set_role("server");
-	if (options_init(&p, &s.o, &s.budget, false) < 0 || words_init(&batch, &s.budget) < 0 || words_init(&paths, &s.budget) < 0)
-		return RX_MALLOC;
-	if (options_parse(&p, (const char *const *)argv + 1, argc - 1, true) < 0)
-		return usage(&p);
-	if (!getcwd(cwd, sizeof cwd))
-		strcpy(cwd, "/");
-	s.x.umask = umask(0);
-	umask(s.x.umask);
-	s.x.cwd = cwd + 1;
-	s.x.ids = &ids_of_system;
-	code = session_end(&s, run(&s, &p, &batch, &paths, cwd + 1, logger));
-	anchor_unref(s.x.root);
-	charset_close(s.x.charset);
-	words_free(&batch);
-	words_free(&paths);
-	options_free(&p);
+	sv.logger = logger;
+	code = begin(&sv, argc, argv);
+	if (code == 0)
+		code = session_end(s, run(&sv));
+	reach_free(&sv.reach);
+	charset_close(s->x.charset);
+	reach_plan_free(&sv.plan);
+	words_free(&sv.batch);
+	words_free(&sv.paths);
+	options_free(&sv.p);
 	return code;
 }

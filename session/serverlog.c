@@ -6,19 +6,21 @@
 
 #include "base/say.h"
 
+bool serverlog_open(const struct server_logger *l, const char *path)
+{
+	int rc = *path && l ? l->open(path) : 0;
+
+	if (rc < 0) {
+		say_errno(SAY_ERROR, -rc, "failed to open log-file %s", path);
+		say(SAY_ERROR, "Ignoring \"log file\" setting.");
+	}
+	return *path && l && rc >= 0;
+}
+
 int serverlog_start(struct session *s, const struct server_logger *l, struct itemlog *il)
 {
 	const struct xfer_opts *o = &s->o;
-	int rc;
 
-	if (!o->log_file || !*o->log_file || !l)
-		return 0;
-	rc = l->open(o->log_file);
-	if (rc < 0) {
-		say_errno(SAY_ERROR, -rc, "failed to open log-file %s", o->log_file);
-		say(SAY_ERROR, "Ignoring \"log file\" setting.");
-		return 0;
-	}
 	s->route.log = l->line;
 	s->route.event = l->event;
 	*il = (struct itemlog){

@@ -7,8 +7,11 @@
 #include "session/itemlog.h"
 #include "session/run.h"
 
-/* Opens --log-file and starts its items in il, which must outlive the session; call it before anything is sent and before the
-   process is confined (the open file must be kept). A file that cannot be opened is told and goes without. -1: in_err. */
+/* Opens --log-file, before the process is confined; l->fd() must be kept. A file that cannot be opened is told, and the
+   session goes without. True if it is open. */
+bool serverlog_open(const struct server_logger *l, const char *path);
+
+/* Starts its items in il, which must outlive the session, once the options are complete and before anything is sent. -1: in_err. */
 int serverlog_start(struct session *s, const struct server_logger *l, struct itemlog *il) NODISCARD;
 
 #endif

@@ -82,6 +82,7 @@ int session_run_daemon(const struct session_start *st);
 /* The log that --log-file asks for. open: 0 or a negative errno; line and event as in session_start. */
 struct server_logger {
 	int (*open)(const char *path);
+	int (*fd)(void);               /* of the open file, to be kept; -1: none */
 	void (*line)(void *ctx, const char *text);
 	event_sink *event;
 };

@@ -17,6 +17,7 @@
 struct fent;
 struct filter_list;
 struct anchor;
+struct places;
 struct broker;
 struct charset;
 
@@ -47,8 +48,12 @@ struct xfer {
 	struct budget *budget;
 	const struct id_service *ids;
 
-	/* What the process may touch: the module root (daemon), or "/" as the invoking user sees it. */
+	/* What the process may touch: the module root (daemon), "/" as the invoking user sees it (a remote-shell sender), or
+	   the directory that it is jailed in (a remote-shell receiver). */
 	struct anchor *root;
+	/* A remote-shell server: what its arguments name, opened beforehand, by paths as seen from "/". A receiver reaches
+	   nothing else. NULL: everything lies beneath root. */
+	struct places *places;
 	const char *cwd;               /* directory of relative arguments, anchor-relative, "" = the anchor */
 	const char *module;            /* module name for messages, or NULL: " (in MODULE)" is added to paths */
 	const char *const *args;       /* path arguments, cleaned, anchor-relative (leading slash kept for -R) */

@@ -3,7 +3,7 @@
  *
  * KEDGE_FAULT is CALL:ERRNO:FIRST[:COUNT]: calls number FIRST to FIRST+COUNT-1 (default: all from FIRST on) of
  * that kind fail with that errno; ERRNO 0 makes reads and writes short instead. Calls are counted per process, and
- * only in processes that are confined, unless KEDGE_FAULT_ALL is set (a server behind a remote shell).
+ * only in processes that are confined, unless KEDGE_FAULT_ALL is set (the stock server).
  * Reads and writes count only on regular files.
  */
 #define _GNU_SOURCE

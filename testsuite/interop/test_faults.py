@@ -81,7 +81,9 @@ def run(work, name, shim, fault, push, opts, binary=None):
     src, dst = lay(top)
     before = contents(dst)
     if binary:
-        env = " ".join(f"'{k}={v}'" for k, v in {**fault_env(shim, fault), "KEDGE_FAULT_ALL": "1"}.items())
+        # Ours is confined when the transfer begins, and what it does before does not count.
+        everywhere = {"KEDGE_FAULT_ALL": "1"} if binary == STOCK_350 else {}
+        env = " ".join(f"'{k}={v}'" for k, v in {**fault_env(shim, fault), **everywhere}.items())
         write_file(top + "/server", f"#!/bin/sh\nexec env {env} {binary} \"$@\"\n".encode(), 0o755)
         r = client([*opts, "-e", rsh(work), f"--rsync-path={top}/server", *([src + "/", f"h:{dst}/"] if push else [f"h:{src}/", dst + "/"])])
     else:
