@@ -2,6 +2,7 @@
 kedge; the trees that result, the client's output and its exit code must be the same."""
 import os
 import re
+import stat
 import subprocess
 
 import pytest
@@ -214,3 +215,53 @@ def test_pull(work, case):
 def test_push(work, case):
     user = USERS[len(case) % len(USERS)]
     both(work, PUSHES[case], user=user, prepare=prepare)
+
+
+def with_nodes(top):
+    prepare(top)
+    os.makedirs(f"{top}/client/nodes/sub")
+    os.mknod(f"{top}/client/nodes/null", stat.S_IFCHR | 0o640, os.makedev(1, 3))
+    os.mknod(f"{top}/client/nodes/sub/disk", stat.S_IFBLK | 0o600, os.makedev(7, 200))
+    os.mkfifo(f"{top}/client/nodes/fifo")
+    os.link(f"{top}/client/nodes/null", f"{top}/client/nodes/sub/null-too")
+    os.mknod(f"{top}/home/dst/null", stat.S_IFCHR | 0o600, os.makedev(1, 5))
+    os.utime(f"{top}/home/dst/null", ns=(BASE, BASE))
+    for d, dirs, files in os.walk(f"{top}/client/nodes"):
+        for name in files:
+            os.utime(f"{d}/{name}", ns=(BASE, BASE))
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="only root makes device nodes")
+@pytest.mark.parametrize("args,user", [
+    (["-aiH", "nodes/", "h:dst/"], 0),
+    (["-aiH", "nodes/", "h:@/far/new/"], 0),
+    (["-ai", "--mkpath", "nodes/", "h:@/far/new/er/"], 0),
+    (["-ais", "nodes/", "h:dst/"], 0),
+], ids=["replaced", "new", "mkpath", "secluded"])
+def test_devices(work, args, user):
+    """The broker makes them: the server cannot."""
+    ours = both(work, args, user=user, prepare=with_nodes, code=0)
+    made = [f for name, f in ours[2].items() if "rdev" in f and not name.startswith(b"client")]
+    assert len(made) >= 3
+
+
+def test_named_rsync(work):
+    """A link called rsync is enough for a set-up that names no other program, for both ways to start."""
+    os.mkdir(f"{work}/bin")
+    os.symlink(KEDGE, f"{work}/bin/rsync")
+    os.mkdir(f"{work}/top")
+    lay_out(f"{work}/top")
+    write_file(f"{work}/rsyncd.conf", f"use chroot = no\n[m]\npath = {work}/top/home\n{'uid = 0' if IS_ROOT else ''}\n".encode())
+    with open(f"{work}/shell", "w") as f:
+        f.write(f'#!/bin/sh\nshift\nPATH={work}/bin:$PATH\ncd {work}\nexec "$@"\n')
+    os.chmod(f"{work}/shell", 0o755)
+    for n, args in enumerate((["h:top/home/src/"], ["--rsync-path", f"rsync --config={work}/rsyncd.conf", "h::m/src/"])):
+        # The words of --rsync-path are the shell's to split.
+        shell = f"{work}/shell" if not n else f"{work}/shell2"
+        if n:
+            write_file(shell, f'#!/bin/sh\nshift\nPATH={work}/bin:$PATH\ncd {work}\nexec sh -c "$*"\n'.encode(), 0o755)
+        r = subprocess.run([CLIENTS["3.5.0"], "-a", "-e", shell, *args, f"{work}/got{n}/"], stdin=subprocess.DEVNULL,
+                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=LIMIT)
+        assert r.returncode == 0, r.stdout
+        # The module munges links, as one without a chroot does.
+        assert sorted(snapshot(f"{work}/top/home/src")) == sorted(snapshot(f"{work}/got{n}"))
