@@ -333,8 +333,10 @@ int listener_run(struct daemon *d)
 	}
 	log_to_stderr(!detach);
 	notify_init();
-	if (claim_pid_file(&l) < 0)
+	if (claim_pid_file(&l) < 0) {
+		buf_free(&l.pid_file);
 		return RX_FILEIO;
+	}
 	l.exit_code = start(&l);
 	mem_settle();
 	if (l.exit_code == RX_OK)

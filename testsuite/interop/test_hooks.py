@@ -45,6 +45,7 @@ def data_in(top):
     return data
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chroot", ["yes", "no"])
 @pytest.mark.parametrize("words", [["-a", "{m}f1", "{m}sub*", "{o}"], ["-a", "{s}", "{m}sub dir/"], ["-as", "{m}sub dir/", "{o}"],
                                    ["-an", "{m}", "{o}"]], ids=["pull", "push", "secluded", "dry"])
@@ -68,6 +69,7 @@ def test_environment_as_stock(work, words, chroot):
     assert ours == stock
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("body,text", [
     ("exit 3\n", "pre-xfer exec returned failure (768)\n"),
     ("echo no; echo 'more text'\nexit 1\n", "pre-xfer exec returned failure (256):\nno\nmore text\n"),
@@ -189,6 +191,7 @@ done
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not IS_ROOT, reason="owners can only be set by the super-user")
 @pytest.mark.parametrize("chroot", ["yes", "no"])
 @pytest.mark.parametrize("numeric", ["", "yes", "no"])

@@ -199,6 +199,7 @@ def test_daemon_through_sshd(work, data, ssh):
 
 # ---- floods ----
 
+@pytest.mark.slow
 def test_half_open_handshakes_do_not_keep_others_out(work, data):
     """500 connections that say nothing, from 500 addresses: who really logs in is served all the same."""
     held = []
