@@ -155,8 +155,8 @@ static void announce(struct gen *g, const char *dir, const char *leaf, mode_t mo
 		say(SAY_INFO, g->o->out_itemize ? "*deleting   %s%s" : "deleting %s%s", path, S_ISDIR(mode) ? "/" : "");
 	else if (g->p->version >= 29)
 		post_deleted(g, path, len, S_ISDIR(mode));
-	else if (g->o->out_itemize && !g->o->verbose)
-		say(SAY_INFO, "*deleting  ");        /* all that a peer of that age is used to */
+	else if (g->o->out_itemize)
+		say(SAY_INFO, "*deleting  %s", g->o->out_itemize_all ? "%I" : "");        /* all that a peer of that age is used to */
 	else if (g->o->verbose || g->o->out_format)
 		say(SAY_INFO, "deleting %s%s", path, S_ISDIR(mode) ? "/" : "");
 	if (g->rx->x->log_item) {
@@ -222,8 +222,23 @@ static int unlink_one(struct gen *g, const char *dir, const char *leaf, mode_t m
 	return g->rx->dry ? 0 : sb_unlink(g->h.dest, dir, leaf);
 }
 
+/* What rmdir would say of a directory that nobody emptied. */
+static int would_rmdir(struct gen *g, const char *dir, const char *leaf)
+{
+	struct sb_dirent ent;
+	struct sb_dir *d;
+	int rc = sb_opendir(g->h.dest, dir, leaf, 0, &d, NULL);
+
+	if (rc < 0)
+		return rc;
+	rc = sb_readdir(d, &ent);
+	sb_closedir(d);
+	return rc == 1 ? -ENOTEMPTY : MIN(rc, 0);
+}
+
 int delete_item(struct gen *g, const char *dir, const char *leaf, mode_t mode, unsigned flags)
 {
+	bool emptied = flags & (DEL_RECURSE | DEL_EMPTIED);
 	bool top = flags & DEL_MAKE_ROOM;
 	char path[PATH_LIMIT + 1];
 	const char *op = "rmdir";
@@ -241,7 +256,7 @@ int delete_item(struct gen *g, const char *dir, const char *leaf, mode_t mode, u
 		return 1;
 	}
 	if (S_ISDIR(mode))
-		rc = g->rx->dry ? 0 : sb_rmdir(g->h.dest, dir, leaf);
+		rc = g->rx->dry ? (emptied ? 0 : would_rmdir(g, dir, leaf)) : sb_rmdir(g->h.dest, dir, leaf);
 	else
 		rc = unlink_one(g, dir, leaf, mode, flags, &op);
 	if (rc == -ENOTEMPTY || rc == -EEXIST) {
@@ -295,7 +310,7 @@ static int remove_contents(struct gen *g, const char *path, unsigned flags)
 			make_writable(g, path, e->name);
 			kept |= remove_contents(g, sub, flags);
 		}
-		if (delete_item(g, path, e->name, e->mode, flags & ~(unsigned)DEL_RECURSE) != 0)
+		if (delete_item(g, path, e->name, e->mode, (flags & ~(unsigned)DEL_RECURSE) | DEL_EMPTIED) != 0)
 			kept = 1;
 	}
 	scan_free(&s);

@@ -146,6 +146,52 @@ int dest_open_file(struct rx *rx, const char *name)
 	return sb ? sb_open_read_follow(sb, "", leaf, 0, NULL) : -ENOMEM;
 }
 
+static int mkdir_failed(struct rx *rx, int errnum, const char *path, struct err *err)
+{
+	char shown[PATH_LIMIT + 2] = "/";
+
+	memcpy(shown + 1, path, strlen(path) + 1);
+	return fail_errno(err, RX_FILEIO, errnum, "mkdir %s failed", PATH_TEXT(rx, rx->x->module ? shown : path));
+}
+
+static void tell_parents(const struct rx *rx, const char *arg, int made, bool of_file)
+{
+	size_t len = strlen(arg);
+
+	if (made <= 0 || !announces(rx))
+		return;
+	/* The part of the argument that was made. */
+	if (of_file)
+		while (len > 1 && arg[len - 1] != '/')
+			len--;
+	while (len > 1 && arg[len - 1] == '/')
+		len--;
+	say(SAY_INFO, "created %d director%s for %.*s", made, made == 1 ? "y" : "ies", (int)len, arg);
+}
+
+/* How many components of dir (relative to the root) a run that is not dry would make. */
+static int missing_components(struct rx *rx, const char *dir)
+{
+	_cleanup_sb_ struct sb *sb = NULL;
+	char path[PATH_LIMIT + 1];
+	struct anchor *start;
+	const char *rest;
+	struct stat st;
+	int n = 0;
+
+	if (find_start(rx, dir, &start, &rest) < 0)
+		return 0;
+	sb = sb_new(start, 4);
+	memcpy(path, rest, strlen(rest) + 1);
+	while (sb && *path && sb_lstat(sb, path, ".", &st) == -ENOENT) {
+		char *slash = strrchr(path, '/');
+
+		n++;
+		*(slash ? slash : path) = 0;
+	}
+	return n;
+}
+
 /* --mkpath: the parents, or all of it when the argument names a directory. */
 static int make_parents(struct rx *rx, const char *arg, const char *path, int64_t entries, bool slash, struct err *err)
 {
@@ -164,8 +210,11 @@ static int make_parents(struct rx *rx, const char *arg, const char *path, int64_
 		split(path, dir);
 	if (!*dir)
 		return 0;
-	if (rx->dry)
+	if (rx->dry) {
+		made = missing_components(rx, dir);
+		tell_parents(rx, arg, made, entries <= 1 && !slash);
 		return 0;
+	}
 	made = find_start(rx, dir, &start, &rest);
 	if (made == 0)
 		made = anchor_sub(&a, start, "", path_links(rx), path_links(rx), 0);
@@ -174,18 +223,8 @@ static int make_parents(struct rx *rx, const char *arg, const char *path, int64_
 		made = sb ? sb_mkdirs(sb, rest, 0777) : -ENOMEM;
 	}
 	if (made < 0)
-		return fail_errno(err, RX_FILEIO, -made, "mkdir %s failed", PATH_TEXT(rx, dir));
-	if (made > 0 && announces(rx)) {
-		size_t len = strlen(arg);
-
-		/* The part of the argument that was made. */
-		if (entries <= 1 && !slash)
-			while (len > 1 && arg[len - 1] != '/')
-				len--;
-		while (len > 1 && arg[len - 1] == '/')
-			len--;
-		say(SAY_INFO, "created %d director%s for %.*s", made, made == 1 ? "y" : "ies", (int)len, arg);
-	}
+		return mkdir_failed(rx, -made, dir, err);
+	tell_parents(rx, arg, made, entries <= 1 && !slash);
 	return 0;
 }
 
@@ -220,7 +259,7 @@ static int make_dest(struct rx *rx, const char *arg, const char *path, struct er
 		rc = sb ? sb_mkdir(sb, "", leaf, 0777) : -ENOMEM;
 	}
 	if (rc < 0)
-		return fail_errno(err, RX_FILEIO, -rc, "mkdir %s failed", PATH_TEXT(rx, path));
+		return mkdir_failed(rx, -rc, path, err);
 	say_created(rx, arg);
 	rc = anchor_sub(&rx->dest, parent, leaf, LINKS_REFUSE, tree_links(rx), 0);
 	if (rc < 0)
@@ -364,7 +403,7 @@ static int open_alt(struct rx *rx, int i, struct err *err)
 		say(SAY_WARNING, rc == -ENOTDIR ? "%s arg is not a dir: %s" : "%s arg does not exist: %s", opt, name);
 	else
 		say(SAY_WARNING, rc == -ENOTDIR ? "%s arg is not a dir: %s%s" : "%s arg does not exist: %s%s", opt,
-		    rx->x->module ? "" : "/", path);
+		    rx->x->module && !*rx->dest_path ? "" : "/", path);
 	return 0;
 }
 

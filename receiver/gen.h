@@ -140,6 +140,14 @@ bool gen_bad(const struct gen *g);
 void gen_itemize(struct gen *g, const struct gitem *it, bool exists, const struct stat *st, unsigned iflags,
 		 const char *xname);
 
+/* Verbose: an item whose content is as it should be. changed: its attributes were not. */
+void gen_tell_same(struct gen *g, const struct fent *e, bool changed);
+/* Below protocol 29 there are no items: what is not transferred is told here, when names are wanted. */
+static inline bool tells_old_peer(const struct gen *g)
+{
+	return g->p->version < 29 && info_gte(g->o, INFO_NAME, 1);
+}
+
 /* REPORT bits of an item, without writing it. */
 unsigned gen_report(struct gen *g, const struct fent *e, bool exists, const struct stat *st, unsigned iflags,
 		    const char *xname);
@@ -191,6 +199,10 @@ void dirs_touched(struct gen *g, uint32_t dir);                /* something in i
 void dirs_touch_up(struct gen *g, uint32_t dir, bool last);
 void dirs_finish(struct gen *g);
 
+/* ---- list.c ---- */
+/* --list-only: tells the entry. */
+void list_entry(struct gen *g, const struct fent *e);
+
 /* ---- gen_dir.c ---- */
 /* 0: go on with the contents, -1: skip them. */
 int gen_dir(struct gen *g, struct gitem *it);
@@ -214,7 +226,7 @@ int gen_make(struct gen *g, struct gitem *it, enum node_kind kind, const char *t
 const char *gen_target(struct gen *g, const struct fent *e, char *buf);
 
 /* ---- delete.c ---- */
-enum { DEL_MAKE_ROOM = 1, DEL_RECURSE = 2, DEL_NO_BACKUP = 4 };
+enum { DEL_MAKE_ROOM = 1, DEL_RECURSE = 2, DEL_NO_BACKUP = 4, DEL_EMPTIED = 8 /* its contents went, or would have */ };
 /* Deletes D, which is in the way. what: "regular file" … 0, or -1 (was said). */
 int delete_make_way(struct gen *g, struct gitem *it, const char *what);
 /* Deletes (dir, leaf). 0 done, 1 kept (not empty, limit), -1 failed (was said). */

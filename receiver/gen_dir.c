@@ -52,12 +52,13 @@ static int make(struct gen *g, struct gitem *it)
 	return sb_lstat(g->h.dest, it->dir, it->leaf, &it->st);
 }
 
-/* Owner, permissions and, of one that was there before, times. Loosens what would lock ourselves out. */
-static void set_attrs(struct gen *g, struct gitem *it, uint32_t n, bool fresh)
+/* Owner, permissions and, of one that was there before, times. Loosens what would lock ourselves out. True: it changed. */
+static bool set_attrs(struct gen *g, struct gitem *it, uint32_t n, bool fresh)
 {
 	struct target t = { g->h.dest, it->dir, it->leaf, -1 };
 	mode_t mode = it->mode;
 	bool later = fresh && !g->rx->single[0];
+	int rc;
 
 	if (!g->o->perms)
 		mode |= it->st.st_mode & S_ISGID;
@@ -66,10 +67,12 @@ static void set_attrs(struct gen *g, struct gitem *it, uint32_t n, bool fresh)
 		g->dirs[n].mode = (uint16_t)mode;
 		mode |= 0700;
 	}
-	if (attrs_apply(&g->h, &t, it->e, mode, &it->st, later ? ATTRS_NO_MTIME : 0) < 0)
+	rc = attrs_apply(&g->h, &t, it->e, mode, &it->st, later ? ATTRS_NO_MTIME : 0);
+	if (rc < 0)
 		g->dirs[n].flags &= (uint16_t)~GD_MODE;
 	if (later)
 		dirs_touched(g, n);
+	return rc > 0 || fresh;
 }
 
 int gen_dir(struct gen *g, struct gitem *it)
@@ -110,7 +113,8 @@ int gen_dir(struct gen *g, struct gitem *it)
 		if (made && make(g, it) < 0)
 			return failed(g, it);
 		n = dirs_add(g, e, GD_DONE | (fresh && !g->rx->single[0] ? GD_NEW : 0u));
-		set_attrs(g, it, n, fresh);
+		if (set_attrs(g, it, n, fresh) && tells_old_peer(g))
+			say(SAY_INFO, "%s/", ENAME(e));
 	}
 	if (gen_bad(g))
 		return -1;

@@ -63,10 +63,8 @@ static void up_to_date(struct gen *g, struct gitem *it)
 {
 	struct target t = { g->h.dest, it->dir, it->leaf, -1 };
 
-	if (info_gte(g->o, INFO_NAME, 2) && !g->rx->itemizing)
-		say(SAY_INFO, "%s is uptodate", ENAME(it->e));
 	gen_itemize(g, it, true, &it->st, 0, NULL);
-	attrs_apply(&g->h, &t, it->e, it->mode, &it->st, g->o->checksum ? ATTRS_EXACT : 0);
+	gen_tell_same(g, it->e, attrs_apply(&g->h, &t, it->e, it->mode, &it->st, g->o->checksum ? ATTRS_EXACT : 0) > 0);
 	walk_finished(g, it, false);
 }
 
@@ -218,7 +216,7 @@ static bool choose_basis(struct gen *g, struct gitem *it, struct basis *b, const
 		*b = (struct basis){ .found = true, .type = BASIS_FNAME, .sb = g->h.dest, .dir = it->dir, .st = it->st };
 	} else if (hit->dir >= 0) {
 		alt_basis(g, b, it, hit);
-	} else if (g->o->fuzzy) {
+	} else if (g->o->fuzzy && !g->redoing) {
 		uint8_t type = fuzzy_find(g, it, b->name, &b->st);
 
 		if (type) {

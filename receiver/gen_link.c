@@ -183,10 +183,8 @@ static void unchanged(struct gen *g, struct gitem *it)
 {
 	struct target t = { g->h.dest, it->dir, it->leaf, -1 };
 
-	if (info_gte(g->o, INFO_NAME, 2) && !g->rx->itemizing)
-		say(SAY_INFO, "%s is uptodate", ENAME(it->e));
 	gen_itemize(g, it, true, &it->st, 0, NULL);
-	attrs_apply(&g->h, &t, it->e, it->mode, &it->st, 0);
+	gen_tell_same(g, it->e, attrs_apply(&g->h, &t, it->e, it->mode, &it->st, 0) > 0);
 	walk_finished(g, it, false);
 }
 
@@ -196,7 +194,7 @@ static void report_made(struct gen *g, struct gitem *it, bool existed, const str
 	bool same = existed && ((st->st_mode ^ it->e->mode) & S_IFMT) == 0;
 
 	if (!same && !existed && hit->dir >= 0)
-		gen_itemize(g, it, true, &hit->st, ITEM_LOCAL_CHANGE, NULL);
+		gen_itemize(g, it, true, &hit->st, ITEM_LOCAL_CHANGE | (hit->level < 3 ? ITEM_REPORT_CHANGE : 0u), NULL);
 	else
 		gen_itemize(g, it, same, st, ITEM_LOCAL_CHANGE | ITEM_REPORT_CHANGE, NULL);
 }
@@ -238,6 +236,8 @@ void gen_symlink(struct gen *g, struct gitem *it)
 	}
 	attrs_of_new(g, it);
 	report_made(g, it, existed, &old, &hit);
+	if (tells_old_peer(g))
+		say(SAY_INFO, "%s -> %s", ENAME(e), e->ext->link);
 	walk_finished(g, it, true);
 }
 
@@ -340,7 +340,8 @@ void gen_node(struct gen *g, struct gitem *it)
 		return;
 	}
 	if (it->exists && same_node(it->e, &it->st)) {
-		if (special || broker_covers(g->rx->x->broker, it->st.st_mode & S_IFMT, it->e->ext->rdev_major, it->e->ext->rdev_minor)) {
+		if (special ||
+		    broker_covers(g->rx->x->broker, it->st.st_mode & S_IFMT, it->e->ext->rdev_major, it->e->ext->rdev_minor)) {
 			unchanged(g, it);
 			return;
 		}
@@ -366,5 +367,8 @@ void gen_node(struct gen *g, struct gitem *it)
 	if (special)
 		attrs_of_new(g, it);
 	report_made(g, it, existed, &old, &hit);
-	walk_finished(g, it, true);
+	if (tells_old_peer(g))
+		say(SAY_INFO, "%s", ENAME(it->e));
+	/* --remove-sent-files does not count nodes. */
+	walk_finished(g, it, false);
 }

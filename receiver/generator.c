@@ -47,6 +47,12 @@ unsigned gen_report(struct gen *g, const struct fent *e, bool exists, const stru
 	return iflags;
 }
 
+void gen_tell_same(struct gen *g, const struct fent *e, bool changed)
+{
+	if (info_gte(g->o, INFO_NAME, 2) && (!g->rx->itemizing || g->p->version < 29))
+		say(SAY_INFO, changed ? "%s" : "%s is uptodate", ENAME(e));
+}
+
 #define INSIGNIFICANT (ITEM_BASIS_TYPE_FOLLOWS | ITEM_XNAME_FOLLOWS | ITEM_LOCAL_CHANGE)
 
 static void fill_item(struct gen *g, int32_t ndx, unsigned iflags, uint8_t basis, const char *xname)
@@ -175,7 +181,9 @@ void gen_request(struct gen *g, struct gitem *it, const struct gen_req *q)
 	gen_pending(g, it);
 	if (g->o->fuzzy && it->exists)
 		fuzzy_busy(g, it);
-	dirs_touched(g, it->parent);
+	/* An update in place leaves the directory's time alone. */
+	if (!it->exists || !g->o->inplace || g->o->backup)
+		dirs_touched(g, it->parent);
 	write_item(g, it->ndx, iflags, q->basis, q->xname);
 	if (!g->o->dry_run)
 		write_sums(g, it, q, &r.head);
@@ -623,7 +631,7 @@ static int gen_init(struct gen *g, struct rx *rx, struct err *err)
 	g->out = &rx->conn->out;
 	g->ndx = (struct ndx_state)NDX_STATE_INIT;
 	g->redo_ok = rx->inc;
-	g->delete_when = rx->o->delete_mode && !rx->single[0] && !(rx->o->dry_run && (rx->dest_made || !rx->dest)) ?
+	g->delete_when = rx->o->delete_mode && !rx->single[0] && !rx->o->list_only && !(rx->o->dry_run && (rx->dest_made || !rx->dest)) ?
 			 rx->o->delete_when : DELETE_NONE;
 	if (getrandom(&g->hash_seed, sizeof g->hash_seed, GRND_NONBLOCK) < 0)
 		g->hash_seed = (uint64_t)clock_ms() ^ (uintptr_t)g;

@@ -169,6 +169,7 @@ static void link_to_leader(struct gen *g, struct gitem *it, const struct hgroup 
 
 	if (it->exists && h->ino && it->st.st_dev == h->dev && it->st.st_ino == h->ino) {
 		gen_itemize(g, it, true, &it->st, ITEM_LOCAL_CHANGE, "");
+		gen_tell_same(g, it->e, false);
 		if (g->o->remove_source == 1)
 			rx_success(g->rx, it->ndx);
 		return;
@@ -183,6 +184,8 @@ static void link_to_leader(struct gen *g, struct gitem *it, const struct hgroup 
 	if (rc < 0)
 		return;
 	gen_itemize(g, it, same, &old, ITEM_LOCAL_CHANGE, h->name);
+	if (tells_old_peer(g))
+		say(SAY_INFO, "%s => %s", ENAME(it->e), h->name);
 	if (g->o->remove_source == 1)
 		rx_success(g->rx, it->ndx);
 }

@@ -117,7 +117,7 @@ static int parse_rules(struct idmap *m, bool is_group, const char *text, struct 
 		if (parse_from(r, s, opt, err) < 0)
 			return -1;
 		s = colon + 1;
-		if (*s >= '0' && *s <= '9') {
+		if (s[strspn(s, "0123456789")] == 0) {
 			if (parse_number(s, &r->to) < 0)
 				return fail(err, RX_USAGE, "Invalid ID number: %s", s);
 		} else if (!m->ids || m->ids->id(m->ids->ctx, is_group, s, &r->to) != 0) {

@@ -9,5 +9,5 @@ libreceiver_a_SOURCES = \
 	receiver/finish.c receiver/finish.h receiver/backup.c \
 	receiver/forward.c receiver/forward.h receiver/receiver.c receiver/recv_file.c receiver/recv.h \
 	receiver/generator.c receiver/gen.h receiver/walk.c receiver/dirs.c \
-	receiver/gen_dir.c receiver/gen_file.c receiver/gen_link.c \
+	receiver/list.c receiver/gen_dir.c receiver/gen_file.c receiver/gen_link.c \
 	receiver/delete.c receiver/hlink.c receiver/altdest.c receiver/fuzzy.c

@@ -28,7 +28,8 @@ char *rx_full(const struct rx *rx, const char *dir, const char *leaf, char *out)
 	bool any = false;
 
 	out[n++] = '"';
-	if (!rx->x->module)
+	/* Within a module the name is absolute unless the destination is the module itself. */
+	if (!rx->x->module || *rx->dest_path)
 		out[n++] = '/';
 	for (int i = 0; i < 3; i++) {
 		size_t len = strnlen(part[i], PATH_LIMIT);

@@ -21,6 +21,7 @@ struct delivery {
 	bool part;                     /* … the partial file */
 	bool is_device;
 	bool discard;
+	bool no_basis;                 /* what the sums were of is gone */
 	bool allocated;                /* longer than the data may be */
 	int out;                       /* fd of inplace output, or the temp's */
 	struct stat st;                /* of the inplace output before anything was written */
@@ -539,6 +540,8 @@ static enum outcome run_delivery(struct delivery *d)
 		return OUTCOME_FATAL;
 	}
 	r->rx->x->literal += d->literal;
+	if (d->no_basis && !(d->req->flags & RQ_REDO))
+		return OUTCOME_REDO;
 	if (d->discard)
 		return OUTCOME_FAILED;
 	return good ? good_file(d) : bad_file(d);
@@ -568,7 +571,10 @@ enum outcome recv_file(struct recv *r, const struct request *req, const struct f
 		return OUTCOME_FATAL;
 	if (d.head.count || req->basis == BASIS_PARTIAL_DIR) {
 		d.basis = open_basis(&d);
-		if (d.basis == -EISDIR) {
+		/* What was only alike may have gone meanwhile: then it is asked for again, without it. */
+		if (d.basis < 0 && req->basis != BASIS_FNAME && d.head.count) {
+			d.discard = d.no_basis = true;
+		} else if (d.basis == -EISDIR) {
 			say(SAY_ERROR_XFER, "recv_files: %s is a directory", FULL(r->rx, d.dir, d.leaf));
 			d.discard = true;
 		}

@@ -143,7 +143,8 @@ bool walk_look(struct gen *g, struct gitem *it)
 		return false;
 	}
 	if (!FENT_IS_DIR(it->e)) {
-		bool same = it->exists && ((it->st.st_mode ^ it->e->mode) & S_IFMT) == 0;
+		/* A node keeps the permissions of whatever it replaces. */
+		bool same = it->exists && (FENT_IS_REG(it->e) ? S_ISREG(it->st.st_mode) : !S_ISDIR(it->st.st_mode));
 
 		it->mode = attrs_mode(g->rx, it->e, same ? &it->st : NULL,
 				      g->o->perms || same ? 0777 : dirs_dflt(g, it->parent));
@@ -184,8 +185,9 @@ static bool ruled_out(struct gen *g, struct gitem *it)
 	}
 	if (g->o->ignore_existing && it->exists && !(is_dir && S_ISDIR(it->st.st_mode))) {
 		say_exists(g, it);
+		/* Each thing in it will find that there is no directory. */
 		if (is_dir)
-			dirs_add(g, it->e, GD_SKIP);
+			dirs_add(g, it->e, g->rx->dry ? GD_MISSING : 0);
 		return true;
 	}
 	return false;
@@ -223,6 +225,10 @@ static void walk_entry(struct gen *g, struct gitem *it)
 {
 	const struct fent *e = it->e;
 
+	if (g->o->list_only) {
+		list_entry(g, e);
+		return;
+	}
 	if (e->flags & FENT_MISSING) {
 		missing_arg(g, it);
 		return;
@@ -269,7 +275,9 @@ static void walk_parent(struct gen *g, struct glist *gl)
 
 	if (!it.e)
 		return;
-	if (walk_look(g, &it) && !ruled_out(g, &it))
+	if (g->o->list_only)
+		list_entry(g, it.e);
+	else if (walk_look(g, &it) && !ruled_out(g, &it))
 		gen_dir(g, &it);
 	gl->dir = is_root(it.e) ? 0 : dirs_find(g, fent_path(it.e, path) ? path : "");
 	if (gl->dir == NO_DIR)
@@ -292,7 +300,7 @@ void walk_list(struct gen *g, struct glist *gl)
 			continue;
 		it.ndx = fl->ndx_start + at;
 		if (g->rx->inc && FENT_IS_DIR(it.e)) {
-			if (!is_root(it.e))
+			if (!is_root(it.e) && !g->o->list_only)
 				gen_dir_early(g, &it);
 			continue;
 		}

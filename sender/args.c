@@ -434,7 +434,7 @@ static int one_argument(struct sender *s, const char *arg, bool listed)
 		say(SAY_INFO, "skipping directory %s", p.name);
 		return 0;
 	}
-	if (!p.contents && filt_user_excluded(s->rules, p.name, is_dir))
+	if ((!p.contents || strcmp(p.name, ".") != 0) && filt_user_excluded(s->rules, p.name, is_dir))
 		return 0;
 	if (!strcmp(path_leaf(p.name), "."))
 		s->roots[op.root].whole = true;

@@ -27,7 +27,8 @@ static void route_sink(void *ctx, enum say_kind kind, const char *text, size_t l
 		r->log(r->log_ctx, text);
 	if (kind == SAY_LOG || (info && r->quiet))
 		return;
-	if (r->conn && r->conn->out_mux && !r->only_stderr) {
+	/* An old protocol has no warnings; behind a remote shell there is a better way than to call them information. */
+	if (r->conn && r->conn->out_mux && !r->only_stderr && !(kind == SAY_WARNING && r->proto < 30 && r->to_stderr)) {
 		len = MIN(len, sizeof line - 2);
 		if (r->charset && !say_is_utf8())
 			len = charset_text(r->charset, CHARSET_TO_UTF8, text, len, line, sizeof line - 2);

@@ -122,6 +122,14 @@ static int add_option_rules(struct session *s, const struct options *p, struct e
 	return rc;
 }
 
+/* Frames that come before the role reads: a client may give up while it sends its rules. */
+static int early_message(void *ctx, unsigned code, const uint8_t *data, size_t len)
+{
+	int rc = xfer_common_msg(ctx, code, data, len);
+
+	return rc ? rc : xfer_bad_msg(ctx, code, len);
+}
+
 static struct filter_list *new_list(struct session *s)
 {
 	const struct xfer_opts *o = &s->o;
@@ -166,6 +174,8 @@ int session_filters(struct session *s, const struct options *p)
 	const struct xfer_opts *o = &s->o;
 	struct err *e = &s->in_err;
 
+	s->conn.on_msg = early_message;
+	s->conn.on_msg_ctx = &s->x;
 	s->x.filter = new_list(s);
 	if (!s->x.filter)
 		return -1;

@@ -226,8 +226,11 @@ int setup_protocol(struct conn *c, struct xfer_opts *o, int version, bool broken
 		wr_varint(&c->out, (int32_t)p->compat);
 	if (exchange_names(c, o, p) < 0)
 		return -1;
-	if (!broken && o->checksum && p->list_sum == CSUM_NONE)
+	if (!broken && o->checksum && p->list_sum == CSUM_NONE) {
+		/* With what was written the peer comes to the same verdict and says so itself. */
+		conn_flush(c);
 		return rd_fail(&c->in, RX_UNSUPPORTED, "Invalid checksum-choice for --checksum: none (0)");
+	}
 	if (p->xfer_sum == CSUM_NONE)
 		o->whole_file = true;
 
