@@ -161,11 +161,11 @@ def client(args, version="3.5.0", proto=None, cwd=None, env=None, timeout=None, 
 
 
 def rsh(work):
-    """A remote shell that runs the command here: `-e` for tests of `--server`."""
+    """A remote shell that runs the command here, through the shell as they do: `-e` for tests of `--server`."""
     path = os.path.join(work, "rsh")
     if not os.path.exists(path):
         with open(path, "w") as f:
-            f.write('#!/bin/sh\nshift\nexec "$@"\n')
+            f.write('#!/bin/sh\nshift\neval "exec $*"\n')
         os.chmod(path, 0o755)
     return path
 

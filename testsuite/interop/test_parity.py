@@ -1,210 +1,486 @@
-"""The same client command against the stock daemon and against kedge: equal tree, output, exit code.
+"""The same client command against the stock server and against kedge: equal tree, output, exit code, numbers.
 
-Each row is a list of client options; the source and the destination are equal copies on both sides.
+A line is `options [| sources [| destination [| layout]]]`, see parity.Case. By default a line runs
+once in each of its directions, protocol, transport and client version rotating. KEDGE_PARITY=full runs the
+whole product of protocols, transports and client versions.
 """
+import dataclasses
 import os
 import re
 import shutil
-import subprocess
 
 import pytest
-from harness import Daemon, IS_ROOT, STOCK_350, client, difference, make_tree, mutate_tree, rsh, snapshot
-import harness
+from harness import CLIENTS, IS_ROOT
+from parity import LAYOUTS, NOBODY, Case, Pair, Way
 
-IDS = {"uid": 0, "gid": 0} if IS_ROOT else {}
+FULL = os.environ.get("KEDGE_PARITY") == "full"
 
 BOTH = """
 -a
+-a | src/ | dst/ | empty
+-a | src/ | dst/ | same
+-aH | src/ | dst/ | same
+-aii | src/ | dst/ | same
 -r
 -rl
 -rt
 -rlptgo
 -rD
+-rl --devices
+-aD --no-specials
 -a --no-D
+-a --no-t
+-a --no-p
+-a --no-o --no-g
 -a -n
+-an | src/ | dst/ | empty
+-an --delete
+-aHn --delete-after
+-anz --stats
+-an | src/plain src/exe | nodir/sub/ | empty
 -a -c
+-a -c --size-only
+-ac --cc=md5
+-ac --cc=md4
+-ac --cc=sha1
+-ac --cc=xxh64
+-ac --cc=xxh3
+-ac --cc=xxh128
+-ac --cc=xxh64,md5
 -a -I
+-a -I --no-W
 -a -W
 -a --size-only
 -a -u
+-a -u --modify-window=60
+-a -u --modify-window=-1
 -a --existing
 -a --ignore-existing
+-a --existing --ignore-existing
 -a --max-size=10k
+-a --max-size=20
 -a --min-size=1k
+-a --min-size=1k --max-size=1.5m-1
 -a --modify-window=1
+-a --modify-window=-1
+-a --modify-window=100000000
 -a -z
+-az --zl=1
+-az --zl=9 --zc=zlib
+-a --zc=zlib
+-a --zc=zlibx
+-a --zc=lz4
+-a --zc=zstd
+-a --zc=zstd --zl=-3
+-a --zc=none
+-azz
+-az --zl=0
+-az -W
+-az --skip-compress=bin/gz
 -a --no-inc-recursive
+-a --no-i-r --delete-after
 -d
 -dl
--a --exclude=*.d0 --include=plain* --exclude=x*
--a -f -_/big.bin -f -_dir*/
--a --include=*/ --include=*line* --exclude=*
--a -m --include=*/ --include=*line* --exclude=*
--a -C
--a --checksum-seed=7
--a -H
--a -R
--a -x
+-d | src
+-r --list-only
+--list-only
+-rR --list-only | src/a-dir
+-d --delete
+-di --no-r | src/odd src/a-dir/ src/exe
+-a | src
+-a | src/./
+-a | src/plain
+-a | src/plain | dst/newname
+-a | src/plain | dst/plain
+-a | src/plain | dst/extradir
+-a | src/a-dir src/plain src/odd
+-a | src/a-dir/ src/plain src/odd/
+-i | src
+-v | src/ src/exe
+-a | src/odd/../exe
+-a | dup1/ dup2/
+-r | dup1/ dup2/
+-aR | dup1/both dup2/./both dup1/./both
+-aR | src/odd/a/sub src/./hl src/./a-dir/one
+-aR | src/a-dir src/odd/a/sub src/odd/./a/f ./src/deep
+-aR --no-implied-dirs | src/odd/a/f src/hl
+-aR --no-implied-dirs | src/odd/a/f src/hl | dst/ | empty
+-aR | src/ldir/ src/l1
+-aR | src/ldir/one | dst/ | empty
+-aR --delete | src/./odd
+-aR --delete | src/a-dir src/./hl
+-aR | src/./ ./src/exe
+-aRH | src/./hl src/./a-dir
+-aH
+-aH --delete
+-aH --no-i-r
+-aH --no-i-r | src/ | dst/ | empty
+-aHH --no-i-r | src/ | dst/ | empty
+-aHc
+-aHI --no-W
+-aH -b
+-aH --inplace
+-aH --max-size=100
+-aH --existing
+-aH -u
+-aH --exclude=hl/b --exclude=n1
+-aH --delay-updates
+-aH | src/hl src/a-dir
+-x
+-ax
+-axx
+-ax --delete
 -a --numeric-ids
+-a --files-from=list | src
+-ar --files-from=list | src
+-a --no-R --files-from=list | src
+-aR --no-implied-dirs --files-from=list | src/ | dst/ | empty
+-a --files-from=list0 --from0 | src
+-a0 --files-from=list0 --delete-missing-args | src
+-a --files-from=list --ignore-missing-args | src
+-a --files-from=list --delete | src
+-ar --files-from=list --delete | src
+-ad --files-from=list | src
 -a --delete
+-a --del
 -a --delete-before
 -a --delete-during
 -a --delete-delay
 -a --delete-after
+-a --delete --no-i-r
 -a --delete --exclude=plain*
--a --delete-excluded --exclude=plain*
+-a --delete --exclude=*.o --exclude=gone*
+-a --delete-excluded --exclude=plain* --exclude=*.o
+-a --delete-excluded --delete-after --filter='P extra*'
+-a --delete --max-delete=0
 -a --delete --max-delete=3
+-a --delete-after --max-delete=5
+-a --delete-delay --max-delete=5
+-a --delete --max-delete=-1
 -a --delete --force
--a --delete -n
+-a --force
+-a --force -n
+-a --delete --ignore-errors
+-a --delete | src/ src/nonexist
+-a --delete --ignore-errors | src/ src/nonexist
+-a --delete | src/odd src/a-dir
+-a --delete | src
+-a --delete -b
+-a --delete-after -b --suffix=.o
+-a --delete -b --backup-dir=.bak
+-a --delete -b --backup-dir=../bak
+-a --delete --backup-dir=bdir --suffix=.x
+-a --delete-missing-args | src/nonexist src/exe src/extra
+-aR --delete-missing-args | src/./extradir src/./extra src/./nodir/x src/exe
+-aR --delete-missing-args --delete | src/./extradir src/./extra src/./odd
+-a --delete-missing-args -n | src/extra src/extradir src/exe
+-a --delete-missing-args --force | src/extra src/extradir src/exe
+-a --ignore-missing-args | src/nonexist src/exe
+-a | src/nonexist src/exe src/nodir/
+-a | src/nonexist
+-a | src/plain src/plain src/./plain
+-m -a --include=*/ --include=*.o --exclude=*
+-am --delete
+-am --delete --exclude=*.o --filter='P extradir/'
+-am --no-i-r --min-size=10k
+-am | src/ | dst/ | empty
+-a -C
+-a -C --delete
+-a -F
+-a -FF
+-a -FF --delete
+-a --exclude-from=list
+-a --checksum-seed=7
+-a --checksum-seed=-5 -I --no-W
+-a -B 700
+-a -B1000 -I --no-W
 -a --partial
+-aP
 -a --partial-dir=.part
+-a --partial-dir=.part --delete
 -a --delay-updates
+-a --delay-updates --delete
+-a --delay-updates --partial-dir=.part
+-a --delay-updates -b
 -a --inplace
--a --append
--a --append-verify
+-a --inplace --no-W
+-a --inplace --no-W -S
+-a --inplace -W -S
+-a --inplace -b --no-W
+-a --inplace -b --backup-dir=.bak
+-a --inplace --partial-dir=.part --no-W
 -a -S
+-aS | src/ | dst/ | empty
+-aS --no-W -I
+-a --append
+-a --append | src/ | dst/ | append
+-a --append-verify | src/ | dst/ | append
+-a --append -c | src/ | dst/ | append
+-a --append-verify -I | src/ | dst/ | append
+-a -n --append | src/ | dst/ | append
+-az --append-verify | src/ | dst/ | append
+-a --preallocate
+-a --preallocate -S
+-a --preallocate --inplace
+-a -y
+-ayy
+-ay --delete-after
+-ay --delete
+-ay --delete-delay --no-W
 -a -b
 -a -b --suffix=.old
 -a -b --backup-dir=.bak
--a --delete -b --backup-dir=../bak
+-a -b --backup-dir=bdir --suffix=_
+-a --backup-dir=../bak
+-ab -n
+-abI
 -a --safe-links
+-a --safe-links | src
+-a --safe-links -b --delete
+-a --copy-unsafe-links
 -a -O
 -a -J
+-a -O -J --delete
 -a -E --no-p
--a -y
+-a --no-p
+-a --no-p | src/ | dst/ | empty
+-rE | src/ | dst/ | empty
 -a --chmod=Du+w,Fgo-rwx
+-a --chmod=D2751,F640
+-a --chmod=a=rX,ug+s
+-a --no-p --chmod=ugo=rwX
 -a --chown=1:2
+-a --chown=daemon:mail
+-a --chown=:bin
 -a --usermap=*:3 --groupmap=0-10:4
+-a --usermap=daemon:8,4-5:77,*:99
+-a --usermap=root:mail,bin:0
+-a --groupmap=nosuchgroup:3,*:games
+-a --usermap=1:nosuchuser
+-a --usermap=x:1: --groupmap=:
+-a --numeric-ids --usermap=daemon:8,3:9
 -a -U
--a --fsync
--a --preallocate
+-aUU
+-aU | src/ | dst/ | same
+-a --atimes --delete
+-aN
+-a --open-noatime
 -a --temp-dir=.tmp
--a --ignore-errors --delete
--a -B 1000
+-a --temp-dir=nodir
+-a --temp-dir=.tmp --partial-dir=.part
+-a --fsync
+-a --super
+-a --no-super
 -a --bwlimit=50000
 -a --timeout=30
+-a --mkpath | src/ | new/deep/er/
+-a --mkpath | src/plain | new/deep/er
+-a --mkpath -n | src/plain | new/deep/er/
+-a | src/ | new/deep/
+-a | src/ | newdir
+-a | src/plain src/exe | newdir
+-a --max-alloc=300m
+-a --copy-dest=../alt1
+-a --compare-dest=../alt1
+-a --link-dest=../alt1
+-a --link-dest=../alt1 --link-dest=../alt2
+-aH --no-i-r --link-dest=../alt1 --link-dest=../alt2 | src/ | dst/ | empalt
+-a --copy-dest=../alt1 --copy-dest=../alt2 | src/ | dst/ | empalt
+-a --compare-dest=../alt1 --compare-dest=../alt2 | src/ | dst/ | empalt
+-aii --compare-dest=../alt2 --compare-dest=../alt1 | src/ | dst/ | empalt
+-aii --link-dest=../alt2 --link-dest=../alt1 --no-W
+-ac --link-dest=../alt1
+-ayy --compare-dest=../alt2 --compare-dest=../alt1
+-a -yy --link-dest=../alt2 --no-W | src/ | dst/ | empalt
+-aO --no-p --link-dest=../alt1
+-a --link-dest=../nodir
+-a --link-dest=../alt1 -n
+-a --delete --link-dest=../alt1 --inplace
+-aI --link-dest=../alt1
+-a --size-only --link-dest=../alt1
+-a --remove-source-files
+-aH --remove-source-files --delay-updates
+-a --remove-sent-files
+-an --remove-source-files
+-a --remove-source-files --existing -u
 -av
 -avv
+-av --delete
+-avH
 -aq
+-aq | src/ src/nonexist
 -a --stats
+-av --stats --delete
+-aH --stats --no-i-r | src/ | dst/ | empty
+-az --stats --no-W
 -a --info=name2,del2,skip
+-a --info=all
+-a --info=none
+-a --info=backup,copy,misc,mount,nonreg,remove,skip2,symsafe -b
+-a --info=stats2,flist2,progress0
+-a --info=progress2,name0
+-aH --info=name2
+-a --out-format=%n%L
+-a --out-format='%o %i %B %C %f %G %U %l %M %m %n %L'
+-a --out-format='%o %n' --delete
+-a --out-format='%i %b %c %n' --stats
+-a --out-format=%C -c
+-avi --delete
+-aii
+-a --only-write-batch=batch
+-a --write-batch=batch
+-s -a
+-s -a | 'src/odd/sp ace' src/exe
+-a | 'src/odd/sp ace' 'src/odd/new
+line' 'src/odd/-x' 'src/odd/*star'
+-a --old-args | src/odd/-x src/exe
+-a --exclude=*.o --exclude=/hl --include=sub --exclude=deep/
+-a --exclude=src | src
+-a --exclude=exe | src/exe src/text
+-a -f -_/text -f -_hl*/
+-a --include=*/ --include=*a* --exclude=*
+-a --no-i-r --files-from=list0 --from0 --delete-missing-args -R | src
+-aL | src/dang src/exe
+-a -h --stats
+-a --iconv=.
+-a --stop-after=10
+-M--bwlimit=9999 -a
+""".strip("\n")
+BOTH = [x.replace("\x00", "\n") for x in BOTH.replace("new\nline", "new\x00line").splitlines()]
+
+PULL = """
+-aL
+-aLH
+-ak
+-aL --safe-links
+-akR | src/ldir/one src/ldir
+-aL --delete
+-a --files-from=:{remote}list | src
+-ar --files-from=:{remote}list --delete | src
+-a0 --files-from=:{remote}list0 | src
+-a --files-from=:{remote}nolist | src
+-as --files-from=:{remote}list | src
+-a | 'src/odd/*a*' src/plai?
+-a --old-args | 'src/exe src/plain'
+-as | 'src/alt/*'
+-a | src/nomatch*
+-a --copy-devices | src/chr src/exe
+-a -M--chmod=D711,Fg+w
+-aF | src/filt
+-aFF | src/filt/
+-aR --filter=':/ .rsync-filter' | src/filt/sub
+-a --filter=': .rsync-filter' | src/filt/sub src/filt
+-a --filter=':n- .rsync-filter'
 """.strip().splitlines()
-PULL_ONLY = """
+
+PUSH = """
+-aK
+-rlK | src/ | dst/ | linked
+-rlK --delete | src/ | dst/ | linked
+-rlKR | src/./a-dir/one | dst/ | linked
+-aR | src/./a-dir/one | dst/ | linked
+-aR --no-implied-dirs | src/./a-dir/one | dst/ | linked
+-a --link-dest=/alt1
+-a --write-devices --chmod=F666 | src/plain | dst/chr
 -aL
 -ak
--a --copy-unsafe-links
--a --skip-compress=bin -z
-""".strip().splitlines()
-PUSH_ONLY = """
--aK
--a --copy-dest=../alt
--a --compare-dest=../alt
--a --link-dest=../alt
--a --mkpath
+-aF | src/filt
+-a --trust-sender
 """.strip().splitlines()
 
-# Known differences, each with its reason in doc/differences.md.
-for row in ("-avv",):
-    BOTH.remove(row)
-PUSH_BOTH = [row for row in BOTH if row != "-a --ignore-existing"]
-TCP_PULL_ONLY = [row for row in PULL_ONLY if row not in ("-aL", "-a --copy-unsafe-links")]
+# Where the order of lines is not the same twice (three processes print), lines are compared as a set; the order of
+# what one process prints is compared in these.
+ORDERED = ["-a", "-a --delete", "-aH --delete-after", "-aR | src/odd/a/sub src/./hl src/./a-dir/one"]
+
+USER = ["-a", "-a --delete", "-rt", "-a --delete-after -b", "-a --inplace", "-aE --no-p", "-a --chmod=D511,F400 --delete", "-a --super", "-a --chown=1:2",
+        "-a --groupmap=*:1", "-rlt --no-p | src/ | dst/ | empty", "-a --delay-updates --fuzzy"]
 
 
-def normalise(text, work):
-    text = text.replace(work.encode(), b"WORK")
-    text = re.sub(rb"\[(\w+)=[0-9.]+\]", rb"[\1]", text)
-    text = re.sub(rb" at [\w./]+\(\d+\)", b"", text)
-    text = re.sub(rb"(sent|received|Total bytes (sent|received): ) ?[0-9,.]+", rb"\1 N", text)
-    text = re.sub(rb"[0-9,.]+ bytes/sec", b"N bytes/sec", text)
-    text = re.sub(rb"speedup is [0-9,.]+", b"speedup", text)
-    text = re.sub(rb"port \d+", b"port N", text)
-    text = re.sub(rb"File list (generation|transfer) time: .*", b"", text)
-    return sorted(text.split(b"\n"))
+def empalt(top, template):
+    """Alternate destinations, and nothing at the destination itself."""
+    LAYOUTS["old"](top, template)
+    shutil.rmtree(top + "/dst")
+    os.mkdir(top + "/dst")
+    os.utime(top + "/dst", ns=(10**18, 10**18))
 
 
 @pytest.fixture(scope="module")
-def trees(tmp_path_factory):
-    """A source, an older copy of it, and an alternate destination, made once."""
-    top = str(tmp_path_factory.mktemp("trees"))
-    new, old, alt = (os.path.join(top, n) for n in ("new", "old", "alt"))
-    make_tree(new, files=44, big=True)
-    subprocess.run(["cp", "-a", new, old], check=True)
-    mutate_tree(new)
-    subprocess.run(["cp", "-a", new, alt], check=True)
-    mutate_tree(alt, seed=9)
-    os.symlink("dir1", os.path.join(new, "to-dir"))
-    os.makedirs(os.path.join(old, ".tmp"), exist_ok=True)
-    d = top
-    while d not in ("/tmp", "/"):
-        os.chmod(d, 0o755)
-        d = os.path.dirname(d)
-    return new, old, alt
+def pair():
+    with Pair({**LAYOUTS, "empalt": empalt}) as p:
+        yield p
 
 
-def lay(work, trees):
-    new, old, alt = trees
-    for src, name in ((new, "src"), (old, "dst"), (alt, "alt")):
-        subprocess.run(["cp", "-a", src, os.path.join(work, name)], check=True)
-
-
-def run_side(work, trees, binary, push, opts, transport):
-    lay(work, trees)
-    src, dst = os.path.join(work, "src"), os.path.join(work, "dst")
-    mods = {"m": {"path": work, "read only": "no", "munge symlinks": "no", "max verbosity": 9, **IDS}}
-    words = opts.split()
-    words = [w.replace("_", " ") if w.startswith("-_") else w for w in words]
-    if transport == "rsh":
-        shell = ["-e", rsh(work), f"--rsync-path={binary}"]
-        args = [f"{src}/", f"h:{dst}/"] if push else [f"h:{src}/", f"{dst}/"]
-        r = client(["-i", *words, *shell, *args])
+def ways(at, push):
+    """The ways of the line with this number: one, or with KEDGE_PARITY=full all."""
+    if FULL:
+        for proto in range(27, 33):
+            yield Way(push, False, proto)
+            yield Way(push, True, proto)
+        for proto in (28, 30, 31) if "3.2.7" in CLIENTS else ():
+            yield Way(push, at % 2 == 0, proto, "3.2.7")
+        return
+    at += push
+    if at % 2:
+        yield Way(push, at // 2 % 2 == 0)
     else:
-        with Daemon(work, mods, binary=binary) as d:
-            args = [f"{src}/", d.url("m/dst/")] if push else [d.url("m/src/"), f"{dst}/"]
-            r = client(["-i", *words, *args])
-    tree = snapshot(work, dir_times=True, links=True)
-    for name in [k for k in tree if k.split(b"/")[0].startswith(b"daemon-") or k in (b".", b"rsh")]:
-        del tree[name]
-    return r, tree
+        old = "3.2.7" if at % 3 == 0 and "3.2.7" in CLIENTS else "3.5.0"
+        yield Way(push, at // 2 % 2 == 0, 27 + at // 4 % 6, old)
 
 
-def compare(tmp, trees, push, opts, transport):
-    work = os.path.join(tmp, "w")
-    results = []
-    for binary in (STOCK_350, harness.KEDGE):
-        os.mkdir(work)
-        os.chmod(work, 0o755)
-        results.append(run_side(work, trees, binary, push, opts, transport))
-        shutil.rmtree(work)
-    (a, ta), (b, tb) = results
-    fresh = lambda t: {k: {f: v for f, v in d.items() if f != "mtime" or v < 1_750_000_000 * 10**9} for k, d in t.items()}  # noqa: E731
-    diff = difference(fresh(ta), fresh(tb))
-    assert not diff, "\n".join(diff[:30])
-    assert a.returncode == b.returncode, (a.stderr, b.stderr)
-    assert normalise(a.stderr, work) == normalise(b.stderr, work)
-    assert normalise(a.stdout, work) == normalise(b.stdout, work)
+def possible(case, way):
+    """Not what stock itself cannot do: it hangs, or dies of its own arguments."""
+    words, old = case.opts.split(), (way.proto or 32) < 30
+    backup = any(w.startswith("-") and not w.startswith("--") and "b" in w or w.startswith("--backup") for w in words)
+    return not (old and ("--inplace" in words and backup or way.push and "--no-implied-dirs" in words or
+                        any(re.fullmatch("-[a-z]*m[a-z]*", w) for w in words)))
+
+
+# Lines that are another on purpose (doc/differences.md): a pattern of the way and the case, and one of the lines.
+KNOWN = [
+    ("--(chown|usermap)", rb" setid$"),
+    ("^pull-tcp.* (-aL|-ak|.*copy-unsafe)", rb"labs"),
+    ("^push.*--chmod=.*[+]s", rb"'dst/(blk|chr)': mode"),
+    ("--no-i", rb"File list size"),
+]
+
+
+def expected(case, way):
+    """A filter of lines and of differences for Pair.compare."""
+    patterns = [p for where, p in KNOWN if re.search(where, f"{way} {case.opts}")]
+    return lambda line: not any(re.search(p, line) for p in patterns)
+
+
+def rows():
+    for push in (False, True):
+        for at, line in enumerate(BOTH + (PUSH if push else PULL)):
+            case = Case.parse(line)
+            for way in ways(at, push):
+                if not possible(case, way):
+                    way = dataclasses.replace(way, proto=None)
+                if push and re.search("--(chown|usermap)", line):
+                    way = dataclasses.replace(way, rsh=True)   # the broker makes no device where others may write
+                yield pytest.param(case, way, id=f"{way} {case}".replace("\n", "\\n").replace("[", "("))
+
+
+def with_items(case):
+    words = case.opts.split()
+    quiet = any(w.startswith(("--out-format", "--info=n", "--info=progress")) or w in ("-q", "-aq", "--list-only", "-v", "-M--bwlimit=9999") for w in words)
+    return case if quiet else Case("-i " + case.opts, case.sources, case.dest, case.layout)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("opts", BOTH + TCP_PULL_ONLY)
-def test_pull(work, trees, opts):
-    compare(work, trees, False, opts, "tcp")
+@pytest.mark.parametrize("case,way", rows())
+def test_case(pair, case, way):
+    trouble = pair.compare(with_items(case), way, keep=expected(case, way))
+    assert not trouble, trouble
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("opts", PUSH_BOTH + PUSH_ONLY)
-def test_push(work, trees, opts):
-    compare(work, trees, True, opts, "tcp")
-
-
-@pytest.mark.parametrize("opts", ["-a", "-a --delete", "-aR", "-as", "-az", "-aI --no-W", "-aH --delete-after", "-aL", "-a --copy-unsafe-links"])
 @pytest.mark.parametrize("push", [False, True], ids=["pull", "push"])
-def test_remote_shell(work, trees, push, opts):
-    compare(work, trees, push, opts, "rsh")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("proto", [27, 28, 29, 30, 31])
-@pytest.mark.parametrize("push", [False, True], ids=["pull", "push"])
-@pytest.mark.parametrize("opts", ["-a", "-a --delete", "-aH --delete-after", "-az -I", "-ac -R"])
-def test_protocol(work, trees, proto, push, opts):
-    compare(work, trees, push, f"--protocol={proto} {opts}", "tcp")
+@pytest.mark.parametrize("line", USER)
+def test_as_user(pair, line, push):
+    """Neither server may do what only the superuser may."""
+    if not IS_ROOT:
+        pytest.skip("the other rows run as this user already")
+    trouble = pair.compare(with_items(Case.parse(line)), Way(push, rsh=True, user=NOBODY))
+    assert not trouble, trouble
