@@ -296,6 +296,13 @@ int confine_apply(enum confine_role role, const struct confine_params *p, struct
 	if (role <= CONFINE_WORKER_SEND || role >= CONFINE_BROKER)
 		clear_environment();
 	prefer_as_oom_victim(role);
+	if (plan.seccomp && (role == CONFINE_SERVER_RECV || role == CONFINE_SERVER_SEND)) {
+		r = seccomp_compile(plan.filter);
+		if (r < 0) {
+			failed(&plan, CONFINE_L_SECCOMP, r, "compiling the filter", e);
+			goto fail;
+		}
+	}
 	if (build_landlock(&plan, &ruleset, e) < 0 || change_root(&plan, e) < 0)
 		goto fail;
 	r = confine_limits(&plan);

@@ -140,9 +140,10 @@ int confine_prepare(unsigned roles, enum confine_policy policy, struct err *e)
 		if (!kernel.userns && !caps_have(CAP_SYS_CHROOT))
 			kernel.userns = can_make_userns();
 	}
-	if (roles & (CONFINE_ROLE(CONFINE_WORKER_RECV) | CONFINE_ROLE(CONFINE_SERVER_RECV)))
+	/* A server confines one process: its filter is compiled when it is known which. */
+	if (roles & CONFINE_ROLE(CONFINE_WORKER_RECV))
 		kinds |= 1u << FILTER_RECV;
-	if (roles & (CONFINE_ROLE(CONFINE_WORKER_SEND) | CONFINE_ROLE(CONFINE_SERVER_SEND)))
+	if (roles & CONFINE_ROLE(CONFINE_WORKER_SEND))
 		kinds |= 1u << FILTER_SEND | 1u << FILTER_SEND_REMOVE;
 	if (roles & CONFINE_ROLE(CONFINE_BROKER))
 		kinds |= 1u << FILTER_BROKER;

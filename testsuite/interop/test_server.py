@@ -240,7 +240,7 @@ def with_nodes(top):
 ], ids=["replaced", "new", "mkpath", "secluded"])
 def test_devices(work, args, user):
     """The broker makes them: the server cannot."""
-    ours = both(work, args, user=user, prepare=with_nodes, code=0)
+    ours = both(work, args, user=user, prepare=with_nodes, code=0, texts=False)
     made = [f for name, f in ours[2].items() if "rdev" in f and not name.startswith(b"client")]
     assert len(made) >= 3
 
