@@ -342,7 +342,7 @@ def test_the_broker_is_gone(work, target):
         for p in target.daemon.sessions():
             with contextlib.suppress(OSError), open(f"/proc/{p}/comm") as f:
                 roles[f.read().strip()] = p
-        return "kedge-broker" in roles
+        return "kedge-broker" in roles and "kedge-worker" in roles  # the worker is started when the broker stands
 
     wait_for("a broker", started)
     os.kill(roles["kedge-broker"], signal.SIGKILL)
