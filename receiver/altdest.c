@@ -3,6 +3,7 @@
  */
 #include "config.h"
 #include "receiver/gen.h"
+#include "receiver/xattrs.h"
 
 #include <errno.h>
 #include <sys/sysmacros.h>
@@ -15,7 +16,7 @@ static bool same_content(struct gen *g, const struct gitem *it, int i, const str
 	if (FENT_IS_REG(e))
 		return gen_quick_check(g, e, g->h.alt[i], it->dir, it->leaf, st);
 	if (FENT_IS_LNK(e))
-		return sb_readlink(g->h.alt[i], it->dir, it->leaf, have, sizeof have) >= 0 && target && strcmp(have, target) == 0;
+		return hands_readlink(&g->h, g->h.alt[i], it->dir, it->leaf, have, sizeof have) >= 0 && target && strcmp(have, target) == 0;
 	if (FENT_IS_DEV(e))
 		return e->ext && major(st->st_rdev) == e->ext->rdev_major && minor(st->st_rdev) == e->ext->rdev_minor;
 	return true;
@@ -26,13 +27,14 @@ void alt_search(struct gen *g, const struct gitem *it, struct alt_hit *hit, cons
 {
 	*hit = (struct alt_hit){ .dir = -1 };
 	for (int i = 0; i < g->o->alt_count && hit->level < 3; i++) {
+		struct target t = { g->h.alt[i], it->dir, it->leaf, -1, NULL };
 		struct stat st;
 		int level = 1;
 
-		if (!g->h.alt[i] || sb_lstat(g->h.alt[i], it->dir, it->leaf, &st) < 0 || ((st.st_mode ^ it->e->mode) & S_IFMT))
+		if (!g->h.alt[i] || hands_lstat(&g->h, g->h.alt[i], it->dir, it->leaf, &st) < 0 || ((st.st_mode ^ it->e->mode) & S_IFMT))
 			continue;
 		if (same_content(g, it, i, &st, target))
-			level = attrs_unchanged(&g->h, it->e, &st) ? 3 : 2;
+			level = attrs_unchanged(&g->h, it->e, &st, &t) ? 3 : 2;
 		if (level > hit->level)
 			*hit = (struct alt_hit){ i, level, st };
 	}
@@ -67,7 +69,9 @@ static bool copy_alt(struct gen *g, struct gitem *it, const struct alt_hit *hit)
 	if (rc == 0)
 		rc = sbf_stat(t.fd, &st);
 	if (rc == 0) {
-		tg = (struct target){ g->h.dest, it->dir, it->leaf, t.fd };
+		tg = (struct target){ g->h.dest, it->dir, it->leaf, t.fd, NULL };
+		if (g->o->xattrs)
+			xa_copy(&g->h, &(struct target){ g->h.alt[hit->dir], it->dir, it->leaf, from, NULL }, &tg);
 		attrs_apply(&g->h, &tg, it->e, it->mode, &st, ATTRS_EXACT);
 		rc = temp_place(&g->h, &t, it->dir, it->leaf, it->e, it->mode);
 	} else if (info_gte(g->o, INFO_COPY, 1)) {
@@ -90,6 +94,7 @@ static void exact_file(struct gen *g, struct gitem *it)
 /* Nothing is made of it, so others of its hard-link group cannot be linked to it. */
 static void exact_match(struct gen *g, struct gitem *it, const struct alt_hit *hit)
 {
+	it->seen = g->h.alt[hit->dir];
 	gen_itemize(g, it, true, &hit->st, GEN_MATCHED, NULL);
 	if (g->o->remove_source == 1)
 		rx_success(g->rx, it->ndx);
@@ -113,6 +118,7 @@ bool alt_file(struct gen *g, struct gitem *it, struct alt_hit *hit)
 		}
 		if (link_alt(g, it, hit)) {
 			dirs_touched(g, it->parent);
+			it->seen = g->h.alt[hit->dir];
 			gen_itemize(g, it, true, &hit->st, ITEM_LOCAL_CHANGE | GEN_MATCHED, "");
 			walk_finished(g, it, false);
 			return true;
@@ -123,6 +129,7 @@ bool alt_file(struct gen *g, struct gitem *it, struct alt_hit *hit)
 		return false;
 	}
 	if (hit->level >= 2 && copy_alt(g, it, hit)) {
+		it->seen = g->h.alt[hit->dir];
 		gen_itemize(g, it, true, &hit->st, ITEM_LOCAL_CHANGE, NULL);
 		walk_finished(g, it, true);
 		return true;
@@ -141,6 +148,7 @@ bool alt_other(struct gen *g, struct gitem *it, struct alt_hit *hit, const char 
 	}
 	if (g->o->alt_dest == ALT_LINK && link_alt(g, it, hit)) {
 		dirs_touched(g, it->parent);
+		it->seen = g->h.alt[hit->dir];
 		gen_itemize(g, it, true, &hit->st, ITEM_LOCAL_CHANGE | GEN_MATCHED, "");
 		walk_finished(g, it, true);
 		return true;

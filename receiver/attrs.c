@@ -6,7 +6,9 @@
 
 #include <errno.h>
 
+#include "receiver/attr_room.h"
 #include "transfer/chmod.h"
+#include "transfer/fake_super.h"
 
 mode_t attrs_mode(const struct rx *rx, const struct fent *e, const struct stat *exist, unsigned dflt)
 {
@@ -40,7 +42,7 @@ static bool keeps_atime(const struct rx *rx, const struct fent *e)
 
 static bool wants_uid(struct hands *h, const struct fent *e, uid_t now, uint32_t *uid)
 {
-	if (!h->rx->o->owner || !h->rx->super)
+	if (!h->rx->o->owner || !(h->rx->super || h->rx->fake))
 		return false;
 	*uid = idview_map(&h->ids, false, e->uid, NULL);
 	return *uid != now;
@@ -63,10 +65,10 @@ bool attrs_wants_chown(struct hands *h, const struct fent *e, gid_t gid)
 	return wants_uid(h, e, h->rx->euid, &id) || wants_gid(h, e, gid, &id);
 }
 
-unsigned attrs_report(struct hands *h, const struct fent *e, const struct stat *st)
+unsigned attrs_report(struct hands *h, const struct fent *e, const struct stat *st, const struct target *t, bool only_attrs)
 {
 	const struct xfer_opts *o = h->rx->o;
-	unsigned f = 0;
+	unsigned f = 0, which;
 	uint32_t id;
 
 	if (FENT_IS_REG(e) && e->size != st->st_size)
@@ -84,12 +86,19 @@ unsigned attrs_report(struct hands *h, const struct fent *e, const struct stat *
 		f |= ITEM_REPORT_OWNER;
 	if (wants_gid(h, e, st->st_gid, &id))
 		f |= ITEM_REPORT_GROUP;
+	if (o->acls && (which = acl_differs(h, e, t, st->st_mode))) {
+		f |= ITEM_REPORT_ACL;
+		if (only_attrs && (which & ACL_ACCESS) && !((e->mode ^ st->st_mode) & 07000))
+			f &= ~(unsigned)ITEM_REPORT_PERMS;
+	}
+	if (o->xattrs && xa_differs(h, e, t))
+		f |= ITEM_REPORT_XATTR;
 	return f;
 }
 
-bool attrs_unchanged(struct hands *h, const struct fent *e, const struct stat *st)
+bool attrs_unchanged(struct hands *h, const struct fent *e, const struct stat *st, const struct target *t)
 {
-	unsigned f = attrs_report(h, e, st) & ~(unsigned)ITEM_REPORT_ATIME;
+	unsigned f = attrs_report(h, e, st, t, false) & ~(unsigned)ITEM_REPORT_ATIME;
 
 	if (!FENT_IS_REG(e))
 		f &= ~(unsigned)ITEM_REPORT_SIZE;
@@ -171,11 +180,6 @@ static int set_mode(struct hands *h, const struct target *t, mode_t mode, const 
 
 	if (S_ISLNK(st->st_mode))
 		return 0;
-	if (h->rx->module_chmod)
-		mode = chmod_apply(h->rx->module_chmod, (st->st_mode & S_IFMT) | mode) & PERM_BITS;
-	/* Set-id bits mean nothing on a device node, so whoever sends them has other plans. */
-	if (S_ISCHR(st->st_mode) || S_ISBLK(st->st_mode))
-		mode &= 0777;
 	if (!((st->st_mode ^ mode) & PERM_BITS))
 		return 0;
 	rc = t->fd >= 0 ? sbf_chmod(t->fd, mode) : sb_chmod(t->sb, t->dir, t->leaf, mode);
@@ -186,21 +190,66 @@ static int set_mode(struct hands *h, const struct target *t, mode_t mode, const 
 	return 1;
 }
 
+/* fake-super: what is not kept stays as it seems to be. */
+static int store_owner(struct hands *h, const struct target *t, const struct fent *e, mode_t mode, const struct stat *st)
+{
+	uint32_t uid, gid;
+
+	if (!wants_uid(h, e, st->st_uid, &uid))
+		uid = st->st_uid;
+	if (!wants_gid(h, e, st->st_gid, &gid))
+		gid = st->st_gid;
+	return fake_apply(h, t, e, mode, uid, gid);
+}
+
 int attrs_apply(struct hands *h, const struct target *t, const struct fent *e, mode_t mode, const struct stat *st,
 		unsigned flags)
 {
+	const struct rx *rx = h->rx;
 	struct stat now = *st;
-	int own, times, perm = 0;
+	int own, xattrs = 0, times, acl = 0, perm = 0;
 
-	if (h->rx->dry)
+	if (rx->dry)
 		return 0;
-	own = set_owner(h, t, e, &now);
+	if (rx->module_chmod && !FENT_IS_LNK(e))
+		mode = chmod_apply(rx->module_chmod, (e->mode & S_IFMT) | mode) & PERM_BITS;
+	/* Set-id bits mean nothing on a device node, so whoever sends them has other plans. */
+	if ((S_ISCHR(now.st_mode) || S_ISBLK(now.st_mode)) && !rx->fake)
+		mode &= 0777;
+	own = rx->fake ? store_owner(h, t, e, mode, st) : set_owner(h, t, e, &now);
 	if (own < 0)
 		return -1;
+	if ((flags & ATTRS_XATTRS) && rx->xattrs)
+		xattrs = xa_apply(h, t, e);
 	times = set_times(h, t, e, &now, flags);
 	if (times < 0)
 		return -1;
-	if (!(flags & ATTRS_NO_MODE))
+	if (rx->acls)
+		acl = acl_apply(h, t, e, mode, &now, flags & ATTRS_NO_ACL);
+	if (!(flags & ATTRS_NO_MODE) && !rx->fake)
 		perm = set_mode(h, t, mode, &now);
-	return perm < 0 ? -1 : own | times | perm;
+	return perm < 0 || xattrs < 0 || acl < 0 ? -1 : own | xattrs | times | acl | perm;
+}
+
+static void copy_one(struct hands *h, const struct target *from, const struct target *to, const char *name)
+{
+	struct attr_room *room = attr_room(h);
+	ssize_t n = room ? t_getxattr(from, name, room->value, sizeof room->value) : -ENOMEM;
+
+	if (n >= 0)
+		t_setxattr(h, to, name, room->value, (size_t)n);
+}
+
+void attrs_copy(struct hands *h, const struct target *from, const struct target *to, bool all)
+{
+	const struct rx *rx = h->rx;
+
+	if (all && rx->o->xattrs)
+		xa_copy(h, from, to);
+	if (rx->fake)
+		copy_one(h, from, to, FAKE_STAT);
+	if (rx->o->acls) {
+		copy_one(h, from, to, rx->fake ? FAKE_AACL : SB_ACL_ACCESS);
+		copy_one(h, from, to, rx->fake ? FAKE_DACL : SB_ACL_DEFAULT);
+	}
 }

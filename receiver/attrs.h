@@ -12,6 +12,7 @@ struct target {
 	struct sb *sb;
 	const char *dir, *leaf;
 	int fd;                        /* -1: by name */
+	const struct target *old;      /* what it replaces or is: has values that the peer did not send; NULL: nothing */
 };
 
 enum {
@@ -19,6 +20,8 @@ enum {
 	ATTRS_NO_MTIME = 2,
 	ATTRS_ZERO_MTIME = 4,          /* mtime 0: interrupted data under --partial */
 	ATTRS_NO_MODE = 8,
+	ATTRS_XATTRS = 16,             /* extended attributes too, if they are kept */
+	ATTRS_NO_ACL = 32,             /* it is new and has no ACL */
 };
 
 /* Permission bits an entry gets (07777). exist: what is at the destination now, of the same type, or NULL.
@@ -33,11 +36,15 @@ int attrs_apply(struct hands *h, const struct target *t, const struct fent *e, m
 /* True when times of this entry's type are kept. */
 bool attrs_keeps_time(const struct rx *rx, const struct fent *e);
 
-/* ITEM_REPORT_* bits of an existing item that need no context: size, perms, owner, group, atime, and time when kept. */
-unsigned attrs_report(struct hands *h, const struct fent *e, const struct stat *st);
+/* ITEM_REPORT_* bits of an existing item that need no context: size, perms, owner, group, atime, time when kept, and
+   ACLs and extended attributes of what is at t. only_attrs: the item stays, and its ACL then stands for its permissions. */
+unsigned attrs_report(struct hands *h, const struct fent *e, const struct stat *st, const struct target *t, bool only_attrs);
 
 /* Level 3 of an alternate destination: every preserved attribute is as wanted. */
-bool attrs_unchanged(struct hands *h, const struct fent *e, const struct stat *st);
+bool attrs_unchanged(struct hands *h, const struct fent *e, const struct stat *st, const struct target *t);
+
+/* What no stat shows, on a copy: ACLs, what fake-super stores and, if all, extended attributes; as far as they are kept. */
+void attrs_copy(struct hands *h, const struct target *from, const struct target *to, bool all);
 
 /* True when the owner or the group of a fresh item of ours (uid = euid, gid given) must be changed. */
 bool attrs_wants_chown(struct hands *h, const struct fent *e, gid_t gid);

@@ -58,6 +58,7 @@ static int make_dirs(struct hands *h, struct sb *bk, const char *path)
 		if (rc == 0 && sb_lstat(h->dest, dir, leaf, &st) == 0) {
 			if (h->rx->super)
 				sb_chown(bk, dir, leaf, st.st_uid, st.st_gid);
+			attrs_copy(h, &(struct target){ h->dest, dir, leaf, -1, NULL }, &(struct target){ bk, dir, leaf, -1, NULL }, false);
 			sb_utimes(bk, dir, leaf, NULL, &st.st_mtim);
 			sb_chmod(bk, dir, leaf, st.st_mode & PERM_BITS);
 		} else if (rc < 0 && rc != -EEXIST) {
@@ -93,7 +94,7 @@ static bool is_unsafe_link(struct hands *h, const char *dir, const char *leaf)
 {
 	char target[PATH_LIMIT + 1], name[PATH_LIMIT + 1];
 
-	if (sb_readlink(h->dest, dir, leaf, target, sizeof target) < 0 || path_join(name, dir, leaf) < 0)
+	if (hands_readlink(h, h->dest, dir, leaf, target, sizeof target) < 0 || path_join(name, dir, leaf) < 0)
 		target[0] = 0;
 	if (target[0] && !symlink_is_unsafe(target, name))
 		return false;
@@ -125,7 +126,7 @@ static int link_or_rename(struct hands *h, const char *dir, const char *leaf, co
 {
 	int rc = -1;
 
-	if (S_ISCHR(st->st_mode) || S_ISBLK(st->st_mode))
+	if ((S_ISCHR(st->st_mode) || S_ISBLK(st->st_mode)) && !h->rx->fake)
 		return node_by_broker(h, dir, leaf, removing, bk, bdir, bleaf);
 	if (!removing) {
 		rc = sb_link(h->dest, dir, leaf, bk, bdir, bleaf);
@@ -167,6 +168,7 @@ static int copy_item(struct hands *h, const char *dir, const char *leaf, const s
 		return rc;
 	if (h->rx->super)
 		sb_chown(bk, bdir, bleaf, st->st_uid, st->st_gid);
+	attrs_copy(h, &(struct target){ h->dest, dir, leaf, -1, NULL }, &(struct target){ bk, bdir, bleaf, -1, NULL }, true);
 	sb_utimes(bk, bdir, bleaf, NULL, &st->st_mtim);
 	if (!S_ISLNK(st->st_mode))
 		sb_chmod(bk, bdir, bleaf, st->st_mode & PERM_BITS);
@@ -199,7 +201,12 @@ int backup_make(struct hands *h, const char *dir, const char *leaf, const struct
 	if (rc == -ENOENT && sb_lstat(h->dest, dir, leaf, &(struct stat){ 0 }) == -ENOENT)
 		return 0;
 	if (rc < 0) {
-		rc = copy_item(h, dir, leaf, st, bk, bdir, bleaf);
+		struct stat real = *st;
+
+		/* A placeholder is copied as the file that it is. */
+		if (h->rx->fake)
+			sb_lstat(h->dest, dir, leaf, &real);
+		rc = copy_item(h, dir, leaf, &real, bk, bdir, bleaf);
 		if (rc == 0 && removing)
 			rc = sb_unlink(h->dest, dir, leaf);
 	}

@@ -145,7 +145,7 @@ unsigned dirs_dflt(struct gen *g, uint32_t dir)
 	if (flags & GD_ACL)
 		return g->dirs[dir].dflt;
 	name = dirs_path(&g->dirs[dir], path);
-	if (flags & GD_NEW && *name && !g->rx->single[0]) {
+	if (flags & GD_NEW && *name && !g->rx->single[0] && !g->o->acls) {
 		/* It inherited what its parent has. */
 		const char *slash = strrchr(name, '/');
 		size_t len = slash ? (size_t)(slash - name) : 0;

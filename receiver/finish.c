@@ -80,8 +80,8 @@ static int place_copy(struct hands *h, struct temp *t, const char *dir, const ch
 	if (rc == 0)
 		rc = sbf_stat(near.fd, &st);
 	if (rc == 0) {
-		tg = (struct target){ h->dest, dir, leaf, near.fd };
-		attrs_apply(h, &tg, e, mode, &st, ATTRS_EXACT);
+		tg = (struct target){ h->dest, dir, leaf, near.fd, &(struct target){ t->sb, t->dir, t->leaf, t->fd, NULL } };
+		attrs_apply(h, &tg, e, mode, &st, ATTRS_EXACT | ATTRS_XATTRS);
 		rc = sb_rename(near.sb, dir, near.leaf, h->dest, dir, leaf, 0);
 	}
 	if (rc == 0)

@@ -126,6 +126,7 @@ struct gitem {
 	mode_t mode;                   /* permission bits it gets */
 	bool hl_last;                  /* hard link: must be requested if nothing is found */
 	bool first_visit;              /* nobody touched D before in this run */
+	struct sb *seen;               /* where what is compared with was found; NULL: at D */
 };
 
 /* In iflags of gen_itemize only: the item equals an alternate one in everything. */
@@ -149,7 +150,7 @@ static inline bool tells_old_peer(const struct gen *g)
 }
 
 /* REPORT bits of an item, without writing it. */
-unsigned gen_report(struct gen *g, const struct fent *e, bool exists, const struct stat *st, unsigned iflags,
+unsigned gen_report(struct gen *g, const struct gitem *it, bool exists, const struct stat *st, unsigned iflags,
 		    const char *xname);
 
 /* A request: publishes it to the receiver thread, then writes header and sums. fd: basis to be summed, or -1. */

@@ -6,6 +6,9 @@
 
 #include <errno.h>
 
+#include "receiver/xattrs.h"
+#include "transfer/fake_super.h"
+
 /* Ahead of its own list: only so that its parent's time can be set in peace. */
 void gen_dir_early(struct gen *g, struct gitem *it)
 {
@@ -39,7 +42,7 @@ static int failed(struct gen *g, struct gitem *it)
 
 static int make(struct gen *g, struct gitem *it)
 {
-	mode_t mode = it->mode & 0777;
+	mode_t mode = g->rx->fake ? fake_disk_mode(it->mode, true) : it->mode & 0777;
 	int rc = sb_mkdir(g->h.dest, it->dir, it->leaf, mode);
 
 	if (rc == -ENOENT && g->o->relative && *it->dir && sb_mkdirs(g->h.dest, it->dir, 0777) >= 0)
@@ -49,20 +52,20 @@ static int make(struct gen *g, struct gitem *it)
 		return -1;
 	}
 	dirs_touched(g, it->parent);
-	return sb_lstat(g->h.dest, it->dir, it->leaf, &it->st);
+	return hands_lstat(&g->h, g->h.dest, it->dir, it->leaf, &it->st);
 }
 
 /* Owner, permissions and, of one that was there before, times. Loosens what would lock ourselves out. True: it changed. */
 static bool set_attrs(struct gen *g, struct gitem *it, uint32_t n, bool fresh)
 {
-	struct target t = { g->h.dest, it->dir, it->leaf, -1 };
+	struct target t = { g->h.dest, it->dir, it->leaf, -1, NULL };
 	mode_t mode = it->mode;
 	bool later = fresh && !g->rx->single[0];
 	int rc;
 
 	if (!g->o->perms)
 		mode |= it->st.st_mode & S_ISGID;
-	if (!g->rx->super && (mode & 0700) != 0700 && !g->rx->single[0]) {
+	if (!g->rx->super && !g->rx->fake && (mode & 0700) != 0700 && !g->rx->single[0]) {
 		g->dirs[n].flags |= GD_MODE;
 		g->dirs[n].mode = (uint16_t)mode;
 		mode |= 0700;
@@ -81,6 +84,7 @@ int gen_dir(struct gen *g, struct gitem *it)
 	char path[PATH_LIMIT + 1];
 	uint32_t n;
 	bool fresh;
+	struct alt_hit hit = { .dir = -1 };
 
 	if ((e->flags & FENT_IMPLIED) && !g->o->implied_dirs) {
 		dirs_add(g, e, it->exists || !g->rx->dry ? 0 : GD_MISSING);
@@ -97,11 +101,11 @@ int gen_dir(struct gen *g, struct gitem *it)
 		(n == 0 && !g->rx->single[0] && (g->dirs[0].flags & GD_NEW));
 	it->mode = attrs_mode(g->rx, e, fresh ? NULL : &it->st, g->o->perms || !fresh ? 0777 : dirs_dflt(g, it->parent));
 	if (fresh && g->o->alt_dest) {
-		struct alt_hit hit;
-
-		if (!alt_other(g, it, &hit, NULL))
+		if (!alt_other(g, it, &hit, NULL)) {
+			it->seen = hit.dir >= 0 ? g->h.alt[hit.dir] : NULL;
 			gen_itemize(g, it, hit.dir >= 0, &hit.st, ITEM_LOCAL_CHANGE | (hit.level == 3 ? GEN_MATCHED : 0),
 				    NULL);
+		}
 	} else {
 		gen_itemize(g, it, !fresh, &it->st, fresh ? ITEM_LOCAL_CHANGE : 0, NULL);
 	}
@@ -112,6 +116,9 @@ int gen_dir(struct gen *g, struct gitem *it)
 
 		if (made && make(g, it) < 0)
 			return failed(g, it);
+		if (hit.dir >= 0 && g->o->xattrs)
+			xa_copy(&g->h, &(struct target){ g->h.alt[hit.dir], it->dir, it->leaf, -1, NULL },
+				&(struct target){ g->h.dest, it->dir, it->leaf, -1, NULL });
 		n = dirs_add(g, e, GD_DONE | (fresh && !g->rx->single[0] ? GD_NEW : 0u));
 		if (set_attrs(g, it, n, fresh) && tells_old_peer(g))
 			say(SAY_INFO, "%s/", ENAME(e));

@@ -61,7 +61,7 @@ static bool skipped(struct gen *g, const struct gitem *it)
 
 static void up_to_date(struct gen *g, struct gitem *it)
 {
-	struct target t = { g->h.dest, it->dir, it->leaf, -1 };
+	struct target t = { g->h.dest, it->dir, it->leaf, -1, NULL };
 
 	gen_itemize(g, it, true, &it->st, 0, NULL);
 	gen_tell_same(g, it->e, attrs_apply(&g->h, &t, it->e, it->mode, &it->st, g->o->checksum ? ATTRS_EXACT : 0) > 0);
@@ -137,6 +137,7 @@ static void request_with_backup(struct gen *g, struct gitem *it, struct gen_req 
 	gen_request(g, it, q);
 	if (g->rx->super)
 		sbf_chown(c.fd, st->st_uid, st->st_gid);
+	attrs_copy(&g->h, &(struct target){ g->h.dest, it->dir, it->leaf, -1, NULL }, &(struct target){ bk, bdir, bleaf, c.fd, NULL }, true);
 	sbf_utimes(c.fd, NULL, &st->st_mtim);
 	sbf_chmod(c.fd, st->st_mode & PERM_BITS);
 	close(c.fd);
@@ -268,5 +269,7 @@ void gen_file(struct gen *g, struct gitem *it)
 		walk_skipped(g, it);
 		return;
 	}
+	if (!it->exists && b.found && b.type <= BASIS_ALT_LAST)
+		it->seen = g->h.alt[b.type];
 	request(g, it, &b, it->exists ? &it->st : b.found && b.type <= BASIS_ALT_LAST ? &b.st : NULL);
 }

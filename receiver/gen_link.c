@@ -10,6 +10,7 @@
 
 #include "filter/safelink.h"
 #include "receiver/dest.h"
+#include "receiver/xattrs.h"
 #include "sandbox/broker.h"
 
 #define MUNGE_PREFIX "/rsyncd-munged/"
@@ -83,9 +84,28 @@ const char *gen_target(struct gen *g, const struct fent *e, char *buf)
 
 /* ---- making names ---- */
 
+/* fake-super: a regular file stands for it; a link's holds the target. */
+static int make_placeholder(struct gen *g, struct gitem *it, const char *content, const char *leaf)
+{
+	_cleanup_close_ int fd = sb_open_write(g->h.dest, it->dir, leaf, SB_CREATE | SB_EXCL, 0600, NULL);
+	size_t len = strlen(content);
+	ssize_t n;
+
+	if (fd < 0 || !len)
+		return fd < 0 ? fd : 0;
+	n = write(fd, content, len);
+	if (n == (ssize_t)len)
+		return 0;
+	n = n < 0 ? -errno : -ENOSPC;
+	sb_unlink(g->h.dest, it->dir, leaf);
+	return (int)n;
+}
+
 static int make_at(struct gen *g, struct gitem *it, enum node_kind kind, const char *target, struct sb *src,
 		   const char *sdir, const char *sleaf, const char *leaf)
 {
+	if (g->rx->fake && kind != NODE_HARDLINK)
+		return make_placeholder(g, it, kind == NODE_SYMLINK ? target : "", leaf);
 	switch (kind) {
 	case NODE_SYMLINK:
 		return sb_symlink(g->h.dest, target, it->dir, leaf);
@@ -169,11 +189,13 @@ int gen_make(struct gen *g, struct gitem *it, enum node_kind kind, const char *t
 }
 
 /* Attributes of what was just made at D. */
-static void attrs_of_new(struct gen *g, struct gitem *it)
+static void attrs_of_new(struct gen *g, struct gitem *it, const struct alt_hit *hit)
 {
-	struct target t = { g->h.dest, it->dir, it->leaf, -1 };
+	struct target t = { g->h.dest, it->dir, it->leaf, -1, NULL };
 	struct stat st;
 
+	if (hit->dir >= 0 && g->o->xattrs && !g->rx->dry)
+		xa_copy(&g->h, &(struct target){ g->h.alt[hit->dir], it->dir, it->leaf, -1, NULL }, &t);
 	if (g->rx->dry || sb_lstat(g->h.dest, it->dir, it->leaf, &st) < 0)
 		return;
 	attrs_apply(&g->h, &t, it->e, it->mode, &st, ATTRS_EXACT);
@@ -181,7 +203,7 @@ static void attrs_of_new(struct gen *g, struct gitem *it)
 
 static void unchanged(struct gen *g, struct gitem *it)
 {
-	struct target t = { g->h.dest, it->dir, it->leaf, -1 };
+	struct target t = { g->h.dest, it->dir, it->leaf, -1, NULL };
 
 	gen_itemize(g, it, true, &it->st, 0, NULL);
 	gen_tell_same(g, it->e, attrs_apply(&g->h, &t, it->e, it->mode, &it->st, 0) > 0);
@@ -193,10 +215,12 @@ static void report_made(struct gen *g, struct gitem *it, bool existed, const str
 {
 	bool same = existed && ((st->st_mode ^ it->e->mode) & S_IFMT) == 0;
 
-	if (!same && !existed && hit->dir >= 0)
+	if (!same && !existed && hit->dir >= 0) {
+		it->seen = g->h.alt[hit->dir];
 		gen_itemize(g, it, true, &hit->st, ITEM_LOCAL_CHANGE | (hit->level < 3 ? ITEM_REPORT_CHANGE : 0u), NULL);
-	else
+	} else {
 		gen_itemize(g, it, same, st, ITEM_LOCAL_CHANGE | ITEM_REPORT_CHANGE, NULL);
+	}
 }
 
 void gen_symlink(struct gen *g, struct gitem *it)
@@ -221,7 +245,7 @@ void gen_symlink(struct gen *g, struct gitem *it)
 		return;
 	}
 	if (it->exists && S_ISLNK(it->st.st_mode)) {
-		ssize_t n = sb_readlink(g->h.dest, it->dir, it->leaf, have, sizeof have);
+		ssize_t n = hands_readlink(&g->h, g->h.dest, it->dir, it->leaf, have, sizeof have);
 
 		if (n >= 0 && strcmp(have, target) == 0) {
 			unchanged(g, it);
@@ -234,7 +258,7 @@ void gen_symlink(struct gen *g, struct gitem *it)
 		walk_skipped(g, it);
 		return;
 	}
-	attrs_of_new(g, it);
+	attrs_of_new(g, it, &hit);
 	report_made(g, it, existed, &old, &hit);
 	if (tells_old_peer(g))
 		say(SAY_INFO, "%s -> %s", ENAME(e), e->ext->link);
@@ -266,7 +290,7 @@ static int make_device(struct gen *g, struct gitem *it)
 	struct broker *bk = g->rx->x->broker;
 	char dir[PATH_LIMIT + 1], temp[BROKER_LEAF];
 	struct broker_node node;
-	struct target t = { g->h.dest, it->dir, temp, -1 };
+	struct target t = { g->h.dest, it->dir, temp, -1, NULL };
 	const struct fext *x = it->e->ext;
 	struct stat st;
 	int rc;
@@ -340,7 +364,7 @@ void gen_node(struct gen *g, struct gitem *it)
 		return;
 	}
 	if (it->exists && same_node(it->e, &it->st)) {
-		if (special ||
+		if (special || g->rx->fake ||
 		    broker_covers(g->rx->x->broker, it->st.st_mode & S_IFMT, it->e->ext->rdev_major, it->e->ext->rdev_minor)) {
 			unchanged(g, it);
 			return;
@@ -356,7 +380,7 @@ void gen_node(struct gen *g, struct gitem *it)
 		old.st_mode = (old.st_mode & ~(mode_t)S_IFMT) | (it->e->mode & S_IFMT);
 	if (!it->exists && g->o->alt_dest && alt_other(g, it, &hit, NULL))
 		return;
-	rc = special ? gen_make(g, it, NODE_SPECIAL, NULL, NULL, NULL, NULL) : make_device(g, it);
+	rc = special || g->rx->fake ? gen_make(g, it, special ? NODE_SPECIAL : NODE_DEVICE, NULL, NULL, NULL, NULL) : make_device(g, it);
 	if (rc) {
 		if (rc > 0)
 			skip_node(g, it);
@@ -364,8 +388,8 @@ void gen_node(struct gen *g, struct gitem *it)
 			walk_skipped(g, it);
 		return;
 	}
-	if (special)
-		attrs_of_new(g, it);
+	if (special || g->rx->fake)
+		attrs_of_new(g, it, &hit);
 	report_made(g, it, existed, &old, &hit);
 	if (tells_old_peer(g))
 		say(SAY_INFO, "%s", ENAME(it->e));

@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "sandbox/places.h"
+#include "receiver/xattrs.h"
 
 int gen_fail(struct gen *g, int code, const char *fmt, ...)
 {
@@ -32,15 +33,23 @@ bool gen_bad(const struct gen *g)
 
 /* ---- items ---- */
 
-unsigned gen_report(struct gen *g, const struct fent *e, bool exists, const struct stat *st, unsigned iflags,
+static struct target seen_at(struct gen *g, const struct gitem *it)
+{
+	return (struct target){ .sb = it->seen ? it->seen : g->h.dest, .dir = it->dir, .leaf = it->leaf, .fd = -1 };
+}
+
+unsigned gen_report(struct gen *g, const struct gitem *it, bool exists, const struct stat *st, unsigned iflags,
 		    const char *xname)
 {
 	bool matched = iflags & GEN_MATCHED;
+	const struct fent *e = it->e;
+	struct target t;
 
 	iflags &= 0xffff;
 	if (!exists)
-		return iflags | ITEM_IS_NEW;
-	iflags |= attrs_report(&g->h, e, st);
+		return iflags | ITEM_IS_NEW | (g->o->xattrs && xa_differs(&g->h, e, NULL) ? ITEM_REPORT_XATTR : 0u);
+	t = seen_at(g, it);
+	iflags |= attrs_report(&g->h, e, st, &t, !(iflags & (ITEM_TRANSFER | ITEM_LOCAL_CHANGE)));
 	if (!attrs_keeps_time(g->rx, e) && !matched && (iflags & (ITEM_TRANSFER | ITEM_LOCAL_CHANGE)) &&
 	    !(iflags & ITEM_XNAME_FOLLOWS && xname && !*xname))
 		iflags |= ITEM_REPORT_TIME;
@@ -68,10 +77,29 @@ static void fill_item(struct gen *g, int32_t ndx, unsigned iflags, uint8_t basis
 	g->item.xname[len] = 0;
 }
 
-static void write_item(struct gen *g, int32_t ndx, unsigned iflags, uint8_t basis, const char *xname)
+/* The item at hand, filled, has a request for extended attributes. */
+static bool has_xattrs(struct gen *g)
 {
-	fill_item(g, ndx, iflags, basis, xname);
-	wr_item(g->out, &g->ndx, g->p->version, &g->item);
+	return item_has_xattrs(&g->item, g->p->version, g->o->xattrs, g->o->dry_run, g->p->compat & CF_AVOID_XATTR_OPTIM);
+}
+
+static void write_xattr_request(struct gen *g, const struct gitem *it, bool exists)
+{
+	struct target t = seen_at(g, it);
+
+	if (has_xattrs(g))
+		xa_request(&g->h, g->out, it->e, exists ? &t : NULL);
+}
+
+/* Tells the receiver thread that an item without data comes back with values: only then does it set any. */
+static bool expect_xattrs(struct gen *g, const struct gitem *it, unsigned iflags)
+{
+	struct request r = { .ndx = it->ndx, .iflags = (uint16_t)iflags, .basis = BASIS_FNAME, .flags = RQ_XATTRS };
+
+	if (queue_push(&g->rx->requests, &r) == 0)
+		return true;
+	gen_fail(g, RX_MALLOC, "out of memory for requests");
+	return false;
 }
 
 /* What was buffered long enough goes out, so that the other side has work. */
@@ -94,7 +122,7 @@ void gen_itemize(struct gen *g, const struct gitem *it, bool exists, const struc
 {
 	if (xname)
 		iflags |= ITEM_XNAME_FOLLOWS;
-	iflags = gen_report(g, it->e, exists, st, iflags, xname);
+	iflags = gen_report(g, it, exists, st, iflags, xname);
 	if (g->p->version < 29) {
 		/* Such a peer gets no items, so none comes back to be logged. */
 		if (g->rx->x->log_item) {
@@ -106,7 +134,11 @@ void gen_itemize(struct gen *g, const struct gitem *it, bool exists, const struc
 		return;
 	}
 	if ((iflags & ~(unsigned)INSIGNIFICANT) || (xname && *xname) || info_gte(g->o, INFO_NAME, 2) || g->o->out_itemize_all) {
-		write_item(g, it->ndx, iflags, BASIS_FNAME, xname);
+		fill_item(g, it->ndx, iflags, BASIS_FNAME, xname);
+		if (has_xattrs(g) && !expect_xattrs(g, it, iflags))
+			return;
+		wr_item(g->out, &g->ndx, g->p->version, &g->item);
+		write_xattr_request(g, it, exists);
 		flush_sometimes(g);
 	}
 }
@@ -153,7 +185,7 @@ void gen_request(struct gen *g, struct gitem *it, const struct gen_req *q)
 		iflags |= ITEM_BASIS_TYPE_FOLLOWS;
 	if (q->xname)
 		iflags |= ITEM_XNAME_FOLLOWS;
-	iflags = gen_report(g, it->e, q->report != NULL, q->report, iflags, q->xname);
+	iflags = gen_report(g, it, q->report != NULL, q->report, iflags, q->xname);
 	r.iflags = (uint16_t)iflags;
 	if (!it->exists)
 		r.flags |= RQ_NEW;
@@ -184,7 +216,9 @@ void gen_request(struct gen *g, struct gitem *it, const struct gen_req *q)
 	/* An update in place leaves the directory's time alone. */
 	if (!it->exists || !g->o->inplace || g->o->backup)
 		dirs_touched(g, it->parent);
-	write_item(g, it->ndx, iflags, q->basis, q->xname);
+	fill_item(g, it->ndx, iflags, q->basis, q->xname);
+	wr_item(g->out, &g->ndx, g->p->version, &g->item);
+	write_xattr_request(g, it, q->report != NULL);
 	if (!g->o->dry_run)
 		write_sums(g, it, q, &r.head);
 	flush_sometimes(g);

@@ -165,6 +165,7 @@ static void link_to_leader(struct gen *g, struct gitem *it, const struct hgroup 
 		alt_search(g, it, &hit, FENT_IS_LNK(it->e) ? gen_target(g, it->e, buf) : NULL);
 		same = hit.dir >= 0;
 		old = hit.st;
+		it->seen = same ? g->h.alt[hit.dir] : NULL;
 	}
 
 	if (it->exists && h->ino && it->st.st_dev == h->dev && it->st.st_ino == h->ino) {
@@ -174,7 +175,7 @@ static void link_to_leader(struct gen *g, struct gitem *it, const struct hgroup 
 			rx_success(g->rx, it->ndx);
 		return;
 	}
-	if (FENT_IS_DEV(it->e) && !g->rx->dry) {
+	if (FENT_IS_DEV(it->e) && !g->rx->dry && !g->rx->fake) {
 		rc = link_device(g, it, h);
 		if (rc < 0)
 			say_errno(SAY_ERROR_XFER, -rc, "link %s => %s failed", FULL(g->rx, it->dir, it->leaf), h->name);

@@ -3,7 +3,8 @@ libreceiver_a_SOURCES = \
 	receiver/rx.h receiver/names.c receiver/convert.c \
 	receiver/queue.c receiver/queue.h \
 	receiver/idmap.c receiver/idmap.h \
-	receiver/attrs.c receiver/attrs.h \
+	receiver/attrs.c receiver/attrs.h receiver/attr_room.h \
+	receiver/xattrs.c receiver/xattrs.h receiver/acls.c receiver/fake.c \
 	receiver/dest.c receiver/dest.h \
 	receiver/outw.c receiver/outw.h \
 	receiver/finish.c receiver/finish.h receiver/backup.c \

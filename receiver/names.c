@@ -6,7 +6,9 @@
 
 #include <stdio.h>
 
+#include "filter/filter.h"
 #include "receiver/dest.h"
+#include "receiver/xattrs.h"
 
 int path_join(char *out, const char *dir, const char *leaf)
 {
@@ -94,6 +96,17 @@ int time_compare(const struct rx *rx, int64_t a_sec, uint32_t a_nsec, int64_t b_
 
 /* ---- one thread's hands ---- */
 
+struct filt_walk *rx_xattr_rules(struct rx *rx)
+{
+	struct filt_walk *w = filt_walk_new(rx->x->daemon_filter, rx->x->filter, NULL, rx->budget);
+
+	if (w && filt_walk_start(w, "") < 0) {
+		filt_walk_free(w);
+		return NULL;
+	}
+	return w;
+}
+
 int hands_init(struct hands *h, struct rx *rx, struct err *err)
 {
 	*h = (struct hands){ .rx = rx };
@@ -105,6 +118,8 @@ int hands_init(struct hands *h, struct rx *rx, struct err *err)
 	for (int i = 0; i < rx->o->alt_count; i++)
 		if (rx->alt[i] && !(h->alt[i] = sb_new(rx->alt[i], 0)))
 			return fail(err, RX_MALLOC, "out of memory");
+	if (rx->xattr_rules && !(h->xrules = rx_xattr_rules(rx)))
+		return fail(err, RX_MALLOC, "out of memory for filters");
 	return 0;
 }
 
@@ -113,6 +128,8 @@ void hands_done(struct hands *h)
 	if (!h->rx)
 		return;
 	mem_free(h->rx->budget, h->buf);
+	attr_room_free(h);
+	filt_walk_free(h->xrules);
 	sb_free(h->dest);
 	sb_free(h->temp);
 	sb_free(h->partial);

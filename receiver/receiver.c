@@ -14,6 +14,8 @@
 #include "delta/checksum.h"
 #include "receiver/dest.h"
 #include "receiver/forward.h"
+#include "filter/filter.h"
+#include "receiver/xattrs.h"
 #include "transfer/chmod.h"
 
 int recv_event(struct recv *r, enum ev_kind kind, int32_t ndx, struct flist *fl)
@@ -74,6 +76,49 @@ static void list_format(const struct rx *rx, struct flist_fmt *f)
 	};
 }
 
+static void read_acl(void *ctx, struct rd *in, struct fent *e, struct fext *x)
+{
+	struct recv *r = ctx;
+
+	acl_read(r->rx->acls, in, e, x);
+}
+
+static void read_xattr(void *ctx, struct rd *in, struct fent *e, struct fext *x)
+{
+	struct recv *r = ctx;
+
+	xattr_read(r->rx->xattrs, in, e, x);
+	if (in->failed || x->xattr < r->xattrs_ready)
+		return;
+	if (xa_prepare(&r->h, r->xrules, r->xattrs_ready, x->xattr) < 0)
+		rd_fail(in, RX_MALLOC, "out of memory for extended attributes");
+	r->xattrs_ready = x->xattr + 1;
+}
+
+static int open_tables(struct recv *r, struct flist_hooks *hooks)
+{
+	struct rx *rx = r->rx;
+	struct xattr_limits limits = { .value = rx->x->xattr_max };
+
+	r->h.rx = rx;
+	if (rx->o->acls) {
+		rx->acls = acl_tables_new(r->set, rx->budget);
+		hooks->read_acl = read_acl;
+	}
+	if (rx->o->xattrs) {
+		rx->xattrs = xattr_table_new(rx->budget, &limits);
+		hooks->read_xattr = read_xattr;
+	}
+	if (rx->xattr_rules && !(r->xrules = rx_xattr_rules(rx)))
+		return -1;
+	return (rx->o->acls && !rx->acls) || (rx->o->xattrs && !rx->xattrs) ? -1 : 0;
+}
+
+static uint32_t map_acl_id(void *ctx, bool is_group, uint32_t id)
+{
+	return idview_map(ctx, is_group, id, NULL);
+}
+
 static struct flist *read_list(struct recv *r, int32_t dir_ndx)
 {
 	int io_error = 0;
@@ -84,6 +129,13 @@ static struct flist *read_list(struct recv *r, int32_t dir_ndx)
 	if (!fl) {
 		rd_fail(r->in, RX_PROTOCOL, "unusable file list [%s]", say_role());
 		return NULL;
+	}
+	if (r->rx->acls) {
+		struct idview ids;
+
+		/* All names that count have come by now. */
+		idview_init(&ids, r->rx->ids);
+		acl_map_ids(r->rx->acls, map_acl_id, &ids);
 	}
 	r->lists++;
 	r->entries += fl->count;
@@ -170,6 +222,37 @@ static int conclude(struct recv *r, const struct request *req, const struct fent
 	}
 }
 
+/* The values that came with the item. */
+static int read_xattrs(struct recv *r, const struct fent *e)
+{
+	if (!item_has_xattrs(&r->item, r->p->version, r->o->xattrs, r->o->dry_run, r->p->compat & CF_AVOID_XATTR_OPTIM))
+		return 0;
+	xattr_read_reply(r->rx->xattrs, r->in, e->ext ? e->ext->xattr : -1, e->name);
+	return r->in->failed ? -1 : 0;
+}
+
+/* An item without data that has extended attributes to be set. */
+static int item_xattrs(struct recv *r, const struct fent *e)
+{
+	const unsigned linked = ITEM_XNAME_FOLLOWS | ITEM_LOCAL_CHANGE;
+	struct target t = { r->h.dest, rx_dir(r->rx, e), rx_leaf(r->rx, e), -1, NULL };
+	struct request req = { 0 };
+
+	if (!item_has_xattrs(&r->item, r->p->version, r->o->xattrs, r->o->dry_run, r->p->compat & CF_AVOID_XATTR_OPTIM))
+		return 0;
+	if (match_request(r, &req) < 0)
+		return -1;
+	if (!(req.flags & RQ_XATTRS) || req.iflags != r->item.flags)
+		return rd_fail(r->in, RX_PROTOCOL, "item %d differs from what was requested [%s]", r->item.ndx, say_role());
+	if (read_xattrs(r, e) < 0)
+		return -1;
+	t.old = &(struct target){ t.sb, t.dir, t.leaf, -1, NULL };
+	/* A hard link has them from its leader. */
+	if (!r->rx->dry && t.sb && (r->item.flags & linked) != linked)
+		xa_apply(&r->h, &t, e);
+	return 0;
+}
+
 static int transfer(struct recv *r, const struct fent *e)
 {
 	struct request req = { 0 };
@@ -178,7 +261,11 @@ static int transfer(struct recv *r, const struct fent *e)
 
 	if (match_request(r, &req) < 0)
 		return -1;
+	if (req.flags & RQ_XATTRS)
+		return rd_fail(r->in, RX_PROTOCOL, "rejecting file transfer that was not requested: %d [%s]", r->item.ndx, say_role());
 	rc = check_echo(r, &req);
+	if (rc == 0)
+		rc = read_xattrs(r, e);
 	if (rc == 0) {
 		r->rx->x->files_sent++;
 		oc = r->rx->dry ? OUTCOME_OK : recv_file(r, &req, e);
@@ -209,7 +296,7 @@ static int item(struct recv *r, int32_t ndx)
 		return rd_fail(r->in, RX_PROTOCOL, "refusing transfer of cleared file index %d [%s]", ndx, say_role());
 	if (!(r->item.flags & ITEM_TRANSFER)) {
 		log_received(r, e, false);
-		return 0;
+		return item_xattrs(r, e);
 	}
 	if (!FENT_IS_REG(e) || ndx < fl->ndx_start)
 		return rd_fail(r->in, RX_PROTOCOL, "received request to transfer non-regular file: %d [%s]", ndx, say_role());
@@ -278,7 +365,7 @@ static int find_ids(struct rx *rx, struct err *err)
 		groups = mem_alloc(rx->budget, (size_t)n, sizeof *groups);
 		n = groups ? getgroups(n, groups) : 0;
 	}
-	rx->ids = idmap_new(rx->o, rx->x->ids, rx->super, groups, n, rx->budget, err);
+	rx->ids = idmap_new(rx->o, rx->x->ids, rx->super || rx->fake, groups, n, rx->budget, err);
 	mem_free(rx->budget, groups);
 	return rx->ids ? 0 : -1;
 }
@@ -295,7 +382,9 @@ static int rx_init(struct rx *rx, struct xfer *x, struct err *err)
 	rx->inc = x->p->compat & CF_INC_RECURSE;
 	rx->euid = geteuid();
 	rx->egid = getegid();
-	rx->super = o->super != 0 && (o->super == 1 || o->super_allowed);
+	rx->fake = o->super == 2;
+	rx->super = !rx->fake && o->super != 0 && (o->super == 1 || o->super_allowed);
+	rx->xattr_rules = o->xattrs && ((x->filter && x->filter->xattr_rules) || (x->daemon_filter && x->daemon_filter->xattr_rules));
 	rx->keep_partial = (o->partial || o->partial_dir) && !o->inplace;
 	rx->dir_times = o->times && !o->omit_dir_times && !(o->backup && !o->backup_dir);
 	rx->inplace_partial = x->p->compat & CF_INPLACE_PARTIAL_DIR;
@@ -353,6 +442,8 @@ static int recv_init(struct recv *r, struct rx *rx)
 	rx->set = r->set;
 	flist_on_id(r->set, idmap_learn, rx->ids);
 	names_in_hooks(r, &hooks);
+	if (open_tables(r, &hooks) < 0)
+		return rd_fail(r->in, RX_MALLOC, "out of memory for ACLs and extended attributes");
 	flist_set_hooks(r->set, &hooks);
 	r->conn->on_msg = on_message;
 	r->conn->on_msg_ctx = r;
@@ -367,6 +458,9 @@ static void recv_done(struct recv *r)
 	csum_ctx_free(r->sum);
 	mem_free(r->rx->budget, r->gather);
 	mem_free(r->rx->budget, r->delayed);
+	filt_walk_free(r->xrules);
+	acl_tables_free(r->rx->acls);
+	xattr_table_free(r->rx->xattrs);
 	if (r->set)
 		flist_set_free(r->set);
 }

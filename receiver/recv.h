@@ -27,6 +27,8 @@ struct recv {
 	struct csum_ctx *sum;
 	uint8_t *gather;               /* OUTW_GATHER bytes */
 	struct temp temp;              /* the only one this thread has at a time */
+	int32_t xattrs_ready;          /* lists of attributes that have local names */
+	struct filt_walk *xrules;      /* for them */
 	int32_t lists;                 /* lists received */
 	int64_t entries;               /* entries received, holes included */
 	int32_t answers;               /* NDX_DONE received */

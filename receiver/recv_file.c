@@ -146,7 +146,9 @@ static int open_temp(struct delivery *d)
 	mode_t mode = d->req->mode & 0777;
 	int rc;
 
-	if (!known || attrs_wants_chown(&r->h, d->e, r->probe_gid))
+	if (rx->fake)
+		mode = 0600;
+	else if (!known || attrs_wants_chown(&r->h, d->e, r->probe_gid))
 		mode &= 0700;
 	rc = temp_create(&r->h, &r->temp, d->dir, d->leaf, mode);
 	if (rc < 0)
@@ -389,12 +391,23 @@ static int verify(struct delivery *d, bool *good)
 static void set_attrs(struct delivery *d, unsigned flags)
 {
 	struct recv *r = d->r;
-	struct target t = { r->h.dest, d->dir, d->leaf, d->out };
+	struct target old = { r->h.dest, d->dir, d->leaf, -1, NULL };
+	struct target t = { r->h.dest, d->dir, d->leaf, d->out, &old };
 	struct stat st = { 0 };
+
+	flags |= ATTRS_XATTRS;
+	if (!d->inplace && !(d->req->flags & RQ_ACL_DIR) && !r->rx->temp)
+		flags |= ATTRS_NO_ACL;
+	if ((d->req->flags & RQ_NEW) && d->req->basis <= BASIS_ALT_LAST)
+		old.sb = r->h.alt[d->req->basis];
+	else if ((d->req->flags & RQ_NEW) || !old.sb)
+		t.old = NULL;
 
 	if (d->inplace) {
 		if (sbf_stat(d->out, &st) < 0)
 			return;
+		if (r->rx->fake && !d->part)
+			hands_lstat(&r->h, r->h.dest, d->dir, d->leaf, &st);
 	} else {
 		/* Known without asking: it was made by us just now. */
 		st.st_mode = S_IFREG | d->made;

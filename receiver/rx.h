@@ -40,6 +40,10 @@ struct rx {
 	const char *partial_rel;       /* relative --partial-dir: one in each directory; NULL: none or absolute */
 	bool inc;                      /* incremental recursion */
 	bool super;                    /* acts as the super-user */
+	bool fake;                     /* stores what the super-user would set */
+	bool xattr_rules;              /* filter rules say which attributes take part */
+	struct xattr_table *xattrs;    /* -X; NULL: without */
+	struct acl_tables *acls;       /* -A */
 	bool keep_partial;             /* interrupted data is kept */
 	bool dir_times;                /* directory times are set */
 	bool inplace_partial;          /* a partial-dir file is updated in place */
@@ -67,6 +71,7 @@ enum {
 	RQ_DEVICE = 0x08,      /* write into the device that is there */
 	RQ_ACL_DIR = 0x10,     /* the directory has a default ACL: modes of new files are not what we ask for */
 	RQ_NO_BACKUP = 0x20,   /* the generator made the backup */
+	RQ_XATTRS = 0x40,      /* nothing is transferred, but extended attributes are to be set */
 };
 
 /* One request on the wire, in wire order. xname belongs to whoever holds the record. */
@@ -95,12 +100,22 @@ struct hands {
 	struct rx *rx;
 	struct sb *dest, *temp, *partial, *backup, *alt[ALT_DEST_MAX];
 	struct idview ids;
+	struct filt_walk *xrules;      /* of attribute names; NULL: none */
+	struct attr_room *room;        /* xattrs.c */
 	uint8_t *buf;          /* RX_BUF bytes */
 };
+
+/* The rules that apply to names of extended attributes, for one thread. NULL without memory. */
+struct filt_walk *rx_xattr_rules(struct rx *rx);
 
 /* -1 without memory. hands_done also after a failed or missing init of a zeroed struct. */
 int hands_init(struct hands *h, struct rx *rx, struct err *err) NODISCARD;
 void hands_done(struct hands *h);
+
+/* lstat and readlink of what is there in the eyes of the peer (fake.c): %stat put over it with fake-super.
+   -EBADMSG: a corrupt attribute, was said. */
+int hands_lstat(struct hands *h, struct sb *sb, const char *dir, const char *leaf, struct stat *st);
+ssize_t hands_readlink(struct hands *h, struct sb *sb, const char *dir, const char *leaf, char *buf, size_t size);
 
 /* View of the backup directory, created on first use. NULL: was said. */
 struct sb *hands_backup(struct hands *h);

@@ -102,7 +102,9 @@ static int look(struct gen *g, struct gitem *it)
 	/* What we made ourselves a moment ago holds nothing that we did not put there. */
 	if (!g->h.dest || (flags & GD_MISSING) || ((flags & GD_NEW) && it->first_visit && strcmp(it->leaf, ".") != 0))
 		return -ENOENT;
-	rc = sb_lstat(g->h.dest, it->dir, it->leaf, &it->st);
+	rc = hands_lstat(&g->h, g->h.dest, it->dir, it->leaf, &it->st);
+	if (rc == -EBADMSG)
+		gen_fail(g, RX_FILEIO, "%s", "");
 	if (rc == 0 && FENT_IS_DIR(it->e) && g->o->keep_dirlinks && S_ISLNK(it->st.st_mode)) {
 		struct stat st;
 
@@ -166,7 +168,7 @@ static void say_exists(struct gen *g, const struct gitem *it)
 		else if (FENT_IS_REG(it->e) && !gen_quick_check(g, it->e, g->h.dest, it->dir, it->leaf, &it->st))
 			why = g->o->checksum ? " (sum change)" : " (file change)";
 		else
-			why = attrs_unchanged(&g->h, it->e, &it->st) ? " (uptodate)" : " (attr change)";
+			why = attrs_unchanged(&g->h, it->e, &it->st, &(struct target){ g->h.dest, it->dir, it->leaf, -1, NULL }) ? " (uptodate)" : " (attr change)";
 	}
 	say(SAY_INFO, "%s exists%s", ENAME(it->e), why);
 }
@@ -197,6 +199,8 @@ static bool makes_node(const struct gen *g, const struct fent *e)
 {
 	if (g->o->drop_devices)
 		return false;
+	if (FENT_IS_DEV(e) && g->rx->fake)
+		return g->o->devices;
 	if (FENT_IS_DEV(e))
 		/* A module without the super-user's ids may have nodes too, if it lists them: they belong to its user. */
 		return g->o->devices && g->o->devices_allowed && g->rx->x->broker &&

@@ -323,9 +323,7 @@ static int plain_special(struct options *p, enum special sp)
 		break;
 	/* A daemon's client may not choose where ids are stored: it gets what --super means (05 §8.3). */
 	case SP_FAKE_SUPER:
-		if (!p->daemon)
-			return opt_mistake(p, usage_code(p), "The server does not support --fake-super");
-		o->super = 1;
+		o->super = p->daemon ? 1 : 2;
 		break;
 	case SP_STATS: o->stats = true; break;
 	case SP_NO_ICONV: o->iconv = NULL; break;

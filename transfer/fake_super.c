@@ -63,6 +63,7 @@ bool fake_is_own(const char *name)
 
 int fake_overlay(struct sb *sb, const char *dir, const char *leaf, struct stat *st, char *bad)
 {
+	bool dir_here = S_ISDIR(st->st_mode);
 	char text[FAKE_STAT_MAX];
 	ssize_t n;
 	int rc;
@@ -80,6 +81,9 @@ int fake_overlay(struct sb *sb, const char *dir, const char *leaf, struct stat *
 	} else {
 		text[n] = 0;
 		rc = fake_stat_decode(text, (size_t)n, st);
+		/* A directory and something else cannot stand for each other. */
+		if (rc == 0 && S_ISDIR(st->st_mode) != dir_here)
+			st->st_mode = (st->st_mode & 07777) | (dir_here ? S_IFDIR : S_IFREG);
 	}
 	if (rc < 0 && bad)
 		memcpy(bad, text, sizeof text);
