@@ -10,8 +10,8 @@
 #include <sys/random.h>
 
 #include "base/clock.h"
-#include "sandbox/places.h"
 #include "receiver/xattrs.h"
+#include "sandbox/places.h"
 
 int gen_fail(struct gen *g, int code, const char *fmt, ...)
 {

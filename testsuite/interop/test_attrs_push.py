@@ -22,7 +22,7 @@ def set_attr(path, name, value):
     os.setxattr(path, name, value, follow_symlinks=False)
 
 
-def attr_tree(top, trusted):
+def attr_tree(top):
     os.makedirs(top + "/d/sub")
     os.mkdir(top + "/plain")
     for name in ("a", "b", "d/c", "d/sub/e", "plain/f", "ro"):
@@ -43,16 +43,11 @@ def attr_tree(top, trusted):
     set_attr(top + "/plain", DEFAULT, acl(7, 0, None, 0))
     if IS_ROOT:
         set_attr(top + "/fifo", ACCESS, acl(6, 4, 6, 4, users=[(5, 6)]))
-    if trusted:
-        set_attr(top + "/a", "trusted.t", b"root")
-        set_attr(top + "/b", "security.capability", struct.pack("<IIIII", 0x02000001, 1 << 10, 0, 0, 0))
-        set_attr(top + "/link", "trusted.l", b"l" * 40)
-        set_attr(top + "/fifo", "trusted.f", b"f")
     os.chmod(top + "/ro", 0o440)
     settle(os.fsencode(top), 1_600_000_000_000_000_000)
 
 
-def change(top, trusted):
+def change(top):
     """One of each: changed, removed, added, only data, only an ACL."""
     set_attr(top + "/a", "user.short", b"other")
     set_attr(top + "/a", "user.long", b"w" * 3000)
@@ -65,9 +60,6 @@ def change(top, trusted):
     set_attr(top + "/plain/f", ACCESS, acl(6, 4, 7, 4, users=[(9, 7)]))
     set_attr(top + "/plain", DEFAULT, acl(7, 5, 5, 0, users=[(9, 7)]))
     write_file(top + "/d/sub/e", b"new content" * 100, 0o600, 1_700_000_000_000_000_000)
-    if trusted:
-        set_attr(top + "/link", "trusted.l", b"m" * 40)
-        os.removexattr(top + "/fifo", "trusted.f")
     settle(os.fsencode(top), 1_700_000_000_000_000_000)
 
 
@@ -96,7 +88,7 @@ def rounds(work, opts, version="3.5.0", proto=None, params=(), remote=False, pre
     result = {}
     for name, binary in (("stock", STOCK_350), ("kedge", KEDGE)):
         src = os.path.join(work, "src-" + name)
-        attr_tree(src, remote and IS_ROOT)
+        attr_tree(src)
         dst = dest(work, "dst-" + name)
         if user:
             shutil.chown(dst, user)
@@ -111,7 +103,7 @@ def rounds(work, opts, version="3.5.0", proto=None, params=(), remote=False, pre
 
         def three(where, extra=()):
             push(where, extra)
-            change(src, remote and IS_ROOT)
+            change(src)
             push(where, extra)
             push(where, extra)
 
@@ -171,3 +163,37 @@ def test_alternate(work, option):
 def test_inherited_default(work):
     """What the destination's default ACL gives to new files is replaced by what the source has."""
     rounds(work, ["-aA"], prepare=lambda dst, src: set_attr(dst, DEFAULT, acl(7, 7, 7, 0, users=[(44, 7)])))
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="needs root: attributes of other namespaces")
+def test_beyond_the_worker(work):
+    """trusted.* needs a capability that no worker has: an error for each, and all else is done."""
+    src, dst = os.path.join(work, "src"), dest(work, "dst")
+    attr_tree(src)
+    set_attr(src + "/a", "trusted.t", b"root")
+    set_attr(src + "/link", "trusted.l", b"l" * 40)
+    with Daemon(work, module(dst)) as d:
+        r = client(["-aAX", src + "/", d.url("m/")])
+    assert r.returncode == 23
+    assert b'lsetxattr("a" (in m),"trusted.t") failed: Operation not permitted (1)' in r.stderr
+    assert b'lsetxattr("link" (in m),"trusted.l") failed: Operation not permitted (1)' in r.stderr
+    os.removexattr(src + "/a", "trusted.t")
+    os.removexattr(src + "/link", "trusted.l", follow_symlinks=False)
+    assert not difference(facts(src, ["-a"]), facts(dst, ["-a"]))
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="needs root: file capabilities")
+def test_file_capability(work):
+    """A server of the remote shell may set them; the daemon's worker says that it may not."""
+    src, dst = os.path.join(work, "src"), dest(work, "dst")
+    os.mkdir(src)
+    write_file(src + "/b", b"b", 0o755)
+    os.chown(src + "/b", 5, 5)
+    cap = struct.pack("<IIIII", 0x02000001, 1 << 10, 0, 0, 0)
+    set_attr(src + "/b", "security.capability", cap)
+    r = client(["-aX", "-e", rsh(work), "--rsync-path=" + KEDGE, src + "/", "h:" + dst + "/"])
+    assert (r.returncode, r.stderr) == (0, b"")
+    assert os.getxattr(dst + "/b", "security.capability") == cap
+    with Daemon(work, module(dest(work, "other"))) as d:
+        r = client(["-aX", src + "/", d.url("m/")])
+    assert r.returncode == 23 and b'"security.capability") failed: Operation not permitted (1)' in r.stderr
