@@ -232,7 +232,7 @@ static int send_entry(struct sender *s, const struct spot *sp, const char *leaf,
 	e->nsec = st->st_mtim.tv_nsec > 0 && st->st_mtim.tv_nsec <= 999999999 ? (uint32_t)st->st_mtim.tv_nsec : 0;
 	if (S_ISREG(st->st_mode) || S_ISDIR(st->st_mode) || S_ISLNK(st->st_mode))
 		e->size = st->st_size;
-	if (add_ext(s, sp, leaf, st, link_len, e) < 0)
+	if (add_ext(s, sp, leaf, st, link_len, e) < 0 || attrs_add(s, sp, sp->look ? sp->look : leaf, e) < 0)
 		return -1;
 	if (s->o->hard_links && !S_ISDIR(st->st_mode) && (s->proto < 28 ? S_ISREG(st->st_mode) : st->st_nlink > 1) &&
 	    flist_hardlink(s->set, e, st->st_dev, st->st_ino) < 0)

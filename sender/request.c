@@ -42,9 +42,10 @@ static void item_done(struct sender *s, const struct fent *e, bool delivered)
 	s->x->log_item(s->x->log_ctx, &rec);
 }
 
-static void echo(struct sender *s)
+static void echo(struct sender *s, const struct fent *e)
 {
 	wr_item(s->w, &s->out_ndx, s->proto, &s->item);
+	attrs_write_reply(s, e);
 }
 
 static void no_send(struct sender *s)
@@ -113,7 +114,7 @@ static int deliver(struct sender *s, struct fent *e, int fd, const struct stat *
 	struct search_result res;
 
 	s->item_out = conn_pos_out(s->c);
-	echo(s);
+	echo(s, e);
 	sum_head_write(s->w, &s->sums.head);
 	token_out_begin(s->tokens, s->w);
 	if (search_send(s->search, &job, s->tokens, &res, s->err) < 0)
@@ -136,7 +137,7 @@ static int handle_transfer(struct sender *s, struct fent *e)
 	int fd, rc;
 
 	if (s->o->dry_run) {
-		echo(s);
+		echo(s, e);
 		s->x->files_sent++;
 		item_done(s, e, false);
 		return 0;
@@ -199,9 +200,11 @@ int request_handle(struct sender *s, int32_t ndx)
 		s->cur = fl;
 	if (s->inc && walk_ahead(s, 1000) < 0)
 		return -1;
+	if (attrs_read_request(s, e) < 0)
+		return -1;
 	if (it->flags & ITEM_TRANSFER)
 		return handle_transfer(s, e);
-	echo(s);
+	echo(s, e);
 	item_done(s, e, false);
 	return 0;
 }

@@ -89,6 +89,8 @@ static int make_set(struct sender *s)
 		return sender_nomem(s);
 	flist_name_source(s->set, entry_id_name, s);
 	names_out_hooks(s, &hooks);
+	if (attrs_init(s, &hooks) < 0)
+		return -1;
 	flist_set_hooks(s->set, &hooks);
 	return 0;
 }
@@ -157,6 +159,7 @@ static void tear_down(struct sender *s)
 	chmod_free(s->chmod);
 	chmod_free(s->chmod_module);
 	filt_walk_free(s->rules);
+	attrs_done(s);
 	flist_set_free(s->set);
 	place_done(s);
 	mem_free(s->budget, s->operands);
@@ -335,9 +338,9 @@ static int say_goodbye(struct sender *s)
 
 static int run(struct sender *s)
 {
-	if (s->o->acls || s->o->xattrs)
-		return rd_fail(s->r, RX_USAGE, "%s are not supported on this %s",
-			       s->o->acls ? "ACLs" : "extended attributes", s->o->am_server ? "server" : "client");
+	if (s->o->super == 2)
+		return rd_fail(s->r, RX_UNSUPPORTED, "fake super is not supported when sending on this %s",
+			       s->o->am_server ? "server" : "client");
 	if (set_up(s) < 0)
 		return -1;
 	if (s->o->am_server)

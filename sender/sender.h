@@ -8,6 +8,7 @@
  * convert.c  names to and from UTF-8
  * walk.c     directories: scanning, recursion, sub-lists
  * request.c  requests and deliveries
+ * attrs.c    ACLs and extended attributes
  * remove.c   --remove-source-files
  * sender.c   set-up, phases, goodbye
  *
@@ -139,6 +140,8 @@ struct sender {
 	char name[NAME_BUF];           /* list name of the entry being looked at */
 	char link[PATH_LIMIT + 2];
 
+	struct attr_source *attrs;     /* attrs.c; NULL without -A and -X */
+
 	/* convert.c: why the last conversion failed, and of what */
 	int conv_error;
 	bool conv_link;
@@ -255,6 +258,19 @@ void convert_failed(struct sender *s, uint16_t root);
 
 /* A name of a forwarded list in our character set, in out (PATH_LIMIT + 1 bytes); returns out. */
 char *convert_listed(struct sender *s, const char *name, size_t len, char *out);
+
+/* ---- attrs.c ---- */
+
+/* Call when the set exists. 0 or -1. */
+int attrs_init(struct sender *s, struct flist_hooks *h);
+void attrs_done(struct sender *s);
+
+/* Gathers what the options want of an entry about to be written. look: its leaf in the spot. */
+int attrs_add(struct sender *s, const struct spot *sp, const char *look, struct fent *e);
+
+/* The block of s->item: reads what is wanted, and answers behind the echoed header. */
+int attrs_read_request(struct sender *s, const struct fent *e);
+void attrs_write_reply(struct sender *s, const struct fent *e);
 
 /* ---- walk.c ---- */
 
