@@ -113,8 +113,11 @@ static int node_by_broker(struct hands *h, const char *dir, const char *leaf, bo
 
 	if (!rx->x->broker)
 		return -EPERM;
-	if (path_join(from, rx->dest_path, dir) < 0 || (bk != h->dest && dest_backup_path(rx, base) < 0) ||
-	    path_join(to, bk == h->dest ? rx->dest_path : base, bdir) < 0)
+	/* The broker of a remote-shell server reaches the destination alone. */
+	if (bk != h->dest && rx->x->places)
+		return -EPERM;
+	if (dest_broker_dir(rx, dir, from) < 0 || (bk != h->dest && dest_backup_path(rx, base) < 0) ||
+	    (bk == h->dest ? dest_broker_dir(rx, bdir, to) : path_join(to, base, bdir)) < 0)
 		return -ENAMETOOLONG;
 	return removing ? broker_move(rx->x->broker, from, leaf, to, bleaf, true, &node) :
 			  broker_link(rx->x->broker, from, leaf, to, bleaf, &node);
