@@ -185,7 +185,6 @@ BOTH = """
 -am --no-i-r --min-size=10k
 -am | src/ | dst/ | empty
 -a -C
--rltC --delete
 -a -F
 -a -FF
 -a -FF --delete
@@ -439,7 +438,7 @@ def possible(case, way):
 KNOWN = [
     ("^push.*backup-dir", rb"chr"),
     # Which member leads where alternates exist is not settled yet.
-    ("^push.*-aH --no-i-r --link-dest", rb"hl/(l1b|b) "),
+    ("^push.*-aH --no-i-r --link-dest", rb" hl/"),
     ("--(chown|usermap)", rb" setid$"),
     ("^pull-tcp.* (-aL|-ak|.*copy-unsafe)", rb"labs"),
     ("^push.*--chmod=.*[+]s", rb"'dst/(blk|chr)': mode"),
