@@ -229,7 +229,6 @@ int check_config(struct daemon *d)
 	} else {
 		printf("sandbox trial: device nodes, whiteouts, sockets, processes and programs were refused to a confined child\n");
 	}
-	conf_report_unimplemented(d->conf, print_line, NULL);
 	if (problems)
 		printf("\n%u problem%s\n", problems, problems == 1 ? "" : "s");
 	return problems ? RX_USAGE : RX_OK;

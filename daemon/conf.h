@@ -22,13 +22,6 @@
 
 enum conf_type { CT_STRING, CT_PATH, CT_BOOL, CT_BOOL3, CT_INT, CT_FACILITY };
 
-/* How far this build honours a parameter that is set. */
-enum conf_impl {
-	CI_YES,
-	CI_NOTED,       /* known; not honoured, harmless: reported at start-up */
-	CI_REFUSED,     /* known; not honoured, and leaving it out would weaken the module: the module is refused */
-};
-
 enum conf_param {
 	/* global only */
 	CP_ADDRESS, CP_PORT, CP_LISTEN_BACKLOG, CP_SOCKET_OPTIONS, CP_PID_FILE, CP_MOTD_FILE,
@@ -57,7 +50,6 @@ enum conf_param {
 struct conf_def {
 	const char *name;
 	enum conf_type type;
-	enum conf_impl impl;
 	int num;                /* default of the non-string types */
 	const char *str;        /* default of strings, "" if none */
 };
@@ -147,11 +139,5 @@ struct conf_var { const char *name, *value; };
 /* Appends text with variables inserted. vars: ends with a NULL name; may be NULL.
    -1 when the result grew by more than CONF_EXPAND_MAX. */
 int conf_expand(struct buf *out, const char *text, const struct conf_var *vars);
-
-/* Reports every parameter that is set and not honoured by this build, by name and line. Returns their number. */
-unsigned conf_report_unimplemented(const struct conf *c, conf_report *report, void *ctx);
-
-/* The first parameter of the module that is set and makes this build refuse it (CI_REFUSED), or CP_UNKNOWN. */
-enum conf_param conf_refused_param(const struct conf_module *m);
 
 #endif

@@ -101,7 +101,6 @@ static void granted(struct connection *c, struct gate_verdict *v)
 void login_select(struct connection *c, const struct gate_select *q, struct gate_verdict *v)
 {
 	const char *users;
-	enum conf_param refused;
 
 	c->protocol = q->protocol;
 	c->digest = q->digest;
@@ -127,12 +126,6 @@ void login_select(struct connection *c, const struct gate_select *q, struct gate
 	if (!c->rsh)
 		conn_event(c, "access", "allowed", NULL, c->m->name, "rsync allowed access on module %s from %s (%s)", c->m->name,
 			   c->host, c->peer.text);
-	refused = conf_refused_param(c->m);
-	if (refused != CP_UNKNOWN) {
-		log_printf("module %s: \"%s\" is not implemented: refused", c->m->name, conf_defs[refused].name);
-		verdict_error(v, "%s preparation failed", refused == CP_NAME_CONVERTER ? "name-converter exec" : "pre-xfer exec");
-		return;
-	}
 	conn_arm(c, conn_num(c, CP_TIMEOUT));
 	c->read_only = conn_num(c, CP_READ_ONLY) > 0;
 	users = conn_string(c, CP_AUTH_USERS);

@@ -99,7 +99,6 @@ static int daemon_main(int argc, char **argv)
 		say(SAY_ERROR, "%s", e.text);
 		return e.code;
 	}
-	conf_report_unimplemented(d.conf, to_log, NULL);
 	return listener_run(&d);
 }
 

@@ -86,3 +86,21 @@ def test_a_size_that_is_none(work, name):
         assert f'"{name}": plenty is not a size' in d.read_log()
         check = subprocess.run([KEDGE, "--daemon", "--check-config", f"--config={d.conf}"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         assert check.returncode != 0 and f'"{name}": plenty is not a size'.encode() in check.stdout
+
+
+def test_max_xattr_size(work):
+    src, dst = os.path.join(work, "src"), os.path.join(work, "dst")
+    os.mkdir(src)
+    os.mkdir(dst)
+    with open(src + "/f", "w") as f:
+        f.write("x")
+    os.setxattr(src + "/f", "user.big", b"y" * 3000)
+    ids = {"uid": 0, "gid": 0} if os.geteuid() == 0 else {}
+    mods = {name: {"path": dst, "read only": "no", "max xattr size": size, **ids} for name, size in (("low", 1000), ("high", 4000))}
+    with Daemon(work, mods) as d:
+        r = client(["-aX", src + "/", d.url("low/")])
+        assert r.returncode == 2 and b"xattr datum_len exceeds per-value limit" in r.stderr
+        assert not os.path.exists(dst + "/f")
+        r = client(["-aX", src + "/", d.url("high/")])
+        assert r.returncode == 0, r.stderr
+        assert os.getxattr(dst + "/f", "user.big") == b"y" * 3000

@@ -383,28 +383,13 @@ static void staleness(void **state)
 	conf_free(c);
 }
 
-static unsigned noted;
-static void count(void *ctx, const char *text) { (void)ctx; (void)text; noted++; }
-
 static void table_is_complete(void **state)
 {
-	struct conf *c;
-	unsigned expect;
-
 	(void)state;
 	for (int i = 0; i < CP_COUNT; i++) {
 		assert_non_null(conf_defs[i].name);
 		assert_int_equal(conf_find_param(conf_defs[i].name), i);
 	}
-	/* 11 global and 48 module parameters of rsync (06 §3). */
-	c = load("[m]\nmax xattr size = 1\n[n]\ncomment = x\n");
-	assert_non_null(c);
-	noted = 0;
-	expect = (unsigned)(conf_defs[CP_MAX_XATTR_SIZE].impl != CI_YES);
-	assert_int_equal(conf_report_unimplemented(c, count, NULL), expect);
-	assert_int_equal(noted, expect);
-	assert_int_equal(conf_refused_param(conf_find_module(c, "n")), CP_UNKNOWN);
-	conf_free(c);
 }
 
 int main(void)
