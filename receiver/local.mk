@@ -12,3 +12,8 @@ libreceiver_a_SOURCES = \
 	receiver/generator.c receiver/gen.h receiver/walk.c receiver/dirs.c \
 	receiver/list.c receiver/gen_dir.c receiver/gen_file.c receiver/gen_link.c \
 	receiver/delete.c receiver/hlink.c receiver/altdest.c receiver/fuzzy.c
+
+UNIT_TESTS += testsuite/unit/test_receiver
+testsuite_unit_test_receiver_SOURCES = testsuite/unit/test_receiver.c
+testsuite_unit_test_receiver_CPPFLAGS = $(AM_CPPFLAGS)
+testsuite_unit_test_receiver_LDADD = $(UNIT_LDADD)
