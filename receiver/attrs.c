@@ -68,9 +68,12 @@ bool attrs_wants_chown(struct hands *h, const struct fent *e, gid_t gid)
 unsigned attrs_report(struct hands *h, const struct fent *e, const struct stat *st, const struct target *t, bool only_attrs)
 {
 	const struct xfer_opts *o = h->rx->o;
+	mode_t mode = e->mode;
 	unsigned f = 0, which;
 	uint32_t id;
 
+	if (h->rx->module_chmod && !FENT_IS_LNK(e))
+		mode = chmod_apply(h->rx->module_chmod, mode);
 	if (FENT_IS_REG(e) && e->size != st->st_size)
 		f |= ITEM_REPORT_SIZE;
 	if (attrs_keeps_time(h->rx, e) && !same_time(h->rx, e, st))
@@ -78,8 +81,8 @@ unsigned attrs_report(struct hands *h, const struct fent *e, const struct stat *
 	if (o->atimes && e->ext && !FENT_IS_DIR(e) && !FENT_IS_LNK(e) && e->ext->atime != st->st_atim.tv_sec)
 		f |= ITEM_REPORT_ATIME;
 	if (!FENT_IS_LNK(e)) {
-		if (o->perms ? ((e->mode ^ st->st_mode) & PERM_BITS) != 0 :
-		    o->executability && FENT_IS_REG(e) && !(e->mode & 0111) != !(st->st_mode & 0111))
+		if (o->perms ? ((mode ^ st->st_mode) & PERM_BITS) != 0 :
+		    o->executability && FENT_IS_REG(e) && !(mode & 0111) != !(st->st_mode & 0111))
 			f |= ITEM_REPORT_PERMS;
 	}
 	if (wants_uid(h, e, st->st_uid, &id))
@@ -88,7 +91,7 @@ unsigned attrs_report(struct hands *h, const struct fent *e, const struct stat *
 		f |= ITEM_REPORT_GROUP;
 	if (o->acls && (which = acl_differs(h, e, t, st->st_mode))) {
 		f |= ITEM_REPORT_ACL;
-		if (only_attrs && (which & ACL_ACCESS) && !((e->mode ^ st->st_mode) & 07000))
+		if (only_attrs && (which & ACL_ACCESS) && !((mode ^ st->st_mode) & 07000))
 			f &= ~(unsigned)ITEM_REPORT_PERMS;
 	}
 	if (o->xattrs && xa_differs(h, e, t))
