@@ -279,7 +279,8 @@ const char *place_dir(struct sender *s, const struct fent *e)
 const char *place_show_path(struct sender *s, const char *path)
 {
 	if (s->x->module)
-		snprintf(s->shown, sizeof s->shown, "\"%s\" (in %s)", *path ? path : ".", s->x->module);
+		snprintf(s->shown, sizeof s->shown, "\"%s%s\" (in %s)", *path && !s->o->sanitize_paths ? "/" : "",
+			 *path ? path : ".", s->x->module);
 	else
 		snprintf(s->shown, sizeof s->shown, "\"/%s\"", path);
 	return s->shown;
@@ -292,8 +293,10 @@ const char *place_show(struct sender *s, uint16_t root, const char *name)
 	/* An absolute --relative name says it all. */
 	if (*name == '/')
 		at = "", name++;
+	/* In a chrooted module the module's root is "/". */
 	if (s->x->module)
-		snprintf(s->shown, sizeof s->shown, "\"%s%s%s%s\" (in %s)", *at ? "/" : "", at, *at ? "/" : "", name, s->x->module);
+		snprintf(s->shown, sizeof s->shown, "\"%s%s%s%s\" (in %s)", *at || !s->o->sanitize_paths ? "/" : "", at,
+			 *at ? "/" : "", name, s->x->module);
 	else
 		snprintf(s->shown, sizeof s->shown, "\"/%s%s%s\"", at, *at ? "/" : "", name);
 	return s->shown;
