@@ -156,7 +156,10 @@ static int stat_parent(struct sender *s, const struct operand *op, const char *n
 	if (rc < 0)
 		return rc;
 	rc = sb ? sb_lstat(sb, path, ".", st) : -ENOMEM;
-	return rc < 0 ? rc : S_ISDIR(st->st_mode) ? 0 : -ENOTDIR;
+	if (rc == 0)
+		rc = S_ISDIR(st->st_mode) ? entry_overlay(s, &(struct spot){ .sb = sb, .dir = path, .root = op->root }, ".", name, st) :
+					    -ENOTDIR;
+	return rc;
 }
 
 /* Sends the implied parent name[0, len). 1: *out; 0: it is gone; -1: fatal. */
@@ -171,6 +174,8 @@ static int send_parent(struct sender *s, const struct operand *op, const char *n
 	memcpy(n, name, len);
 	n[len] = '\0';
 	rc = stat_parent(s, op, n, len, &st);
+	if (s->r->failed)
+		return -1;
 	if (rc < 0) {
 		s->x->io_error |= rc == -ENOENT ? IOERR_VANISHED : IOERR_GENERAL;
 		if (rc == -ENOENT)
@@ -395,6 +400,8 @@ static int look_at(struct sender *s, const struct arg_name *p, struct operand *o
 	} else if (rc == 0) {
 		rc = entry_stat(s, &sp, path_leaf(p->name), st, &link_len, &dangling);
 	}
+	if (s->r->failed)
+		return -1;
 	if (rc == 0 && module_hides(s, op->root, p->name, S_ISDIR(st->st_mode)))
 		rc = -ENOENT;
 	if (rc == -EACCES && !s->o->relative)

@@ -5,16 +5,19 @@
 #include "sender/sender.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/say.h"
 #include "delta/checksum.h"
 #include "protocol/acl_wire.h"
 #include "protocol/xattr_wire.h"
+#include "transfer/fake_super.h"
 #include "transfer/posix_acl.h"
 
 #define LIST_MAX 65536                 /* the kernel's limits of a list of names and of a value */
 #define VALUE_MAX 65536
+#define PREFIX_LEN (sizeof FAKE_PREFIX - 1)
 
 struct attr_source {
 	struct acl_tables *acls;
@@ -126,13 +129,16 @@ static bool is_none(ssize_t rc) { return rc == -ENODATA || rc == -ENOTSUP || rc 
 static int add_acl(struct sender *s, const struct place *p, const struct fent *e, bool is_default, int32_t *index)
 {
 	struct attr_source *a = s->attrs;
-	ssize_t n = sb_getxattr(p->sb, p->dir, p->leaf, is_default ? SB_ACL_DEFAULT : SB_ACL_ACCESS, a->value, sizeof a->value);
+	bool fake = s->o->super == 2;
+	const char *name = fake ? (is_default ? FAKE_DACL : FAKE_AACL) : is_default ? SB_ACL_DEFAULT : SB_ACL_ACCESS;
+	ssize_t n = sb_getxattr(p->sb, p->dir, p->leaf, name, a->value, sizeof a->value);
 	struct acl acl;
 
 	if (is_none(n))
 		return 0;
 	if (n >= 0)
-		n = posix_acl_decode(a->value, (size_t)n, &acl, a->acl_names);
+		n = fake ? fake_acl_decode(a->value, (size_t)n, &acl, a->acl_names) :
+			   posix_acl_decode(a->value, (size_t)n, &acl, a->acl_names);
 	if (n < 0) {
 		sender_complain(s, (int)-n, "get_acl: sys_acl_get_file(%s, %s)", place_show_entry(s, e),
 				is_default ? "ACL_TYPE_DEFAULT" : "ACL_TYPE_ACCESS");
@@ -156,7 +162,17 @@ static bool is_sent(struct sender *s, const char *name)
 	} else if (!strncmp(name, "system.", 7)) {
 		return false;
 	}
-	return s->o->xattrs > 1 || strncmp(name, "user.rsync.%", 12) != 0;
+	if (s->o->super == 2 && fake_is_own(name))
+		return false;
+	return s->o->xattrs > 1 || strncmp(name, FAKE_PREFIX "%", PREFIX_LEN + 1) != 0;
+}
+
+/* fake-super: attributes of other namespaces are kept behind a prefix. */
+static const char *wire_name(const struct sender *s, const char *local)
+{
+	bool foreign = s->o->super == 2 && !strncmp(local, FAKE_PREFIX, PREFIX_LEN) && local[PREFIX_LEN];
+
+	return foreign ? local + PREFIX_LEN : local;
 }
 
 static int by_name(const void *a, const void *b)
@@ -199,6 +215,7 @@ static int load_attr(struct sender *s, const struct place *p, const struct fent 
 				(size_t)0);
 		return 0;
 	}
+	name = wire_name(s, name);
 	*x = (struct xattr){ .name = name, .name_len = (uint32_t)strlen(name), .len = (size_t)n };
 	if (n <= XATTR_FULL_MAX) {
 		memcpy(small, a->value, (size_t)n);
@@ -309,6 +326,19 @@ struct answer {
 	int rc;                        /* of finding the place */
 };
 
+/* By wire name: what has another namespace is behind the prefix, unless it is there itself. */
+static ssize_t read_again(const struct answer *an, const char *name)
+{
+	struct attr_source *a = an->s->attrs;
+	char local[XATTR_WIRE_NAME_MAX + PREFIX_LEN];
+	ssize_t n = sb_getxattr(an->p.sb, an->p.dir, an->p.leaf, name, a->value, sizeof a->value);
+
+	if (an->s->o->super != 2 || !is_none(n))
+		return n;
+	snprintf(local, sizeof local, "%s%s", FAKE_PREFIX, name);
+	return sb_getxattr(an->p.sb, an->p.dir, an->p.leaf, local, a->value, sizeof a->value);
+}
+
 static int load_value(void *ctx, const struct xattr *x, const uint8_t **value, size_t *len)
 {
 	struct answer *an = ctx;
@@ -316,8 +346,7 @@ static int load_value(void *ctx, const struct xattr *x, const uint8_t **value, s
 	ssize_t n = an->rc;
 
 	if (n == 0)
-		n = sb_getxattr(an->p.sb, an->p.dir, an->p.leaf, x->name, a->value, sizeof a->value);
-
+		n = read_again(an, x->name);
 	if (n < 0) {
 		sender_complain(an->s, (int)-n, "failed to re-read xattr %s for %s", x->name, place_show_entry(an->s, an->e));
 		return -1;

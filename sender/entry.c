@@ -12,6 +12,7 @@
 
 #include "base/say.h"
 #include "filter/safelink.h"
+#include "transfer/fake_super.h"
 
 static const char munge_prefix[] = "/rsyncd-munged/";
 #define MUNGE_LEN (sizeof munge_prefix - 1)
@@ -21,17 +22,39 @@ static int spot_lstat(const struct spot *sp, const char *leaf, struct stat *st)
 	return sp->d ? sb_dir_lstat(sp->d, leaf, st) : sb_lstat(sp->sb, sp->dir, leaf, st);
 }
 
+int entry_overlay(struct sender *s, const struct spot *sp, const char *leaf, const char *name, struct stat *st)
+{
+	char bad[FAKE_STAT_MAX];
+	int rc;
+
+	if (s->o->super != 2)
+		return 0;
+	rc = fake_overlay(sp->sb, sp->dir, leaf, st, bad);
+	if (rc == -EBADMSG)
+		return rd_fail(s->r, RX_FILEIO, "Corrupt %s xattr attached to %s: \"%s\"", FAKE_STAT,
+			       place_show(s, sp->root, name), bad);
+	if (rc == 0 || rc == -ENOENT)
+		return rc;
+	sender_complain(s, -rc, "failed to read xattr %s for %s", FAKE_STAT, place_show(s, sp->root, name));
+	return 0;
+}
+
 /* Follows the link; what the module's rules hide does not exist behind a link either. */
 static int follow(struct sender *s, const struct spot *sp, const char *leaf, struct stat *st)
 {
 	char rdir[PATH_LIMIT + 1], rleaf[SB_NAME_MAX + 1], path[NAME_BUF];
 	int rc = sb_stat_follow(sp->sb, sp->dir, leaf, st);
 
-	if (rc < 0 || !s->confined || !s->x->daemon_filter || !s->x->daemon_filter->name_rules)
+	bool hidden = s->confined && s->x->daemon_filter && s->x->daemon_filter->name_rules;
+
+	if (rc < 0 || (!hidden && s->o->super != 2))
 		return rc;
 	rc = sb_resolve_in_root(sp->sb, sp->dir, leaf, rdir, rleaf);
 	if (rc == 0)
-		rc = place_join(path, rdir, rleaf, strcmp(rleaf, ".") ? strlen(rleaf) : 0);
+		rc = entry_overlay(s, &(struct spot){ .sb = sp->sb, .dir = rdir, .root = sp->root }, rleaf, s->name, st);
+	if (rc < 0 || !hidden)
+		return rc;
+	rc = place_join(path, rdir, rleaf, strcmp(rleaf, ".") ? strlen(rleaf) : 0);
 	if (rc == 0 && *path && filt_hides_path(s->x->daemon_filter, path, S_ISDIR(st->st_mode)))
 		rc = -ENOENT;
 	return rc;
@@ -43,27 +66,34 @@ int entry_stat(struct sender *s, const struct spot *sp, const char *leaf, struct
 	struct stat ref;
 	ssize_t n;
 	int rc = spot_lstat(sp, leaf, st);
+	bool placeholder = false;
 
 	*link_len = 0;
 	*dangling = false;
+	if (rc == 0 && !S_ISLNK(st->st_mode)) {
+		rc = entry_overlay(s, sp, leaf, s->name, st);
+		placeholder = true;
+	}
 	if (rc < 0 || !S_ISLNK(st->st_mode))
 		return rc;
-	if (o->copy_links || sp->follow) {
+	/* The kernel follows no placeholder of a link, nor does anybody else. */
+	if (!placeholder && (o->copy_links || sp->follow)) {
 		rc = follow(s, sp, leaf, st);
 		*dangling = rc == -ENOENT;
 		return rc;
 	}
-	if (o->copy_dirlinks && follow(s, sp, leaf, &ref) == 0 && S_ISDIR(ref.st_mode)) {
+	if (!placeholder && o->copy_dirlinks && follow(s, sp, leaf, &ref) == 0 && S_ISDIR(ref.st_mode)) {
 		*st = ref;
 		return 0;
 	}
 	if (!o->links && !o->copy_unsafe_links)
 		return 0;
-	n = sb_readlink(sp->sb, sp->dir, leaf, s->link, sizeof s->link - 1);
+	n = placeholder ? fake_readlink(sp->sb, sp->dir, leaf, s->link, sizeof s->link - 1) :
+			  sb_readlink(sp->sb, sp->dir, leaf, s->link, sizeof s->link - 1);
 	if (n < 0)
 		return (int)n;
 	*link_len = (size_t)n;
-	if (o->copy_unsafe_links && n && symlink_is_unsafe(s->link, s->name)) {
+	if (o->copy_unsafe_links && !placeholder && n && symlink_is_unsafe(s->link, s->name)) {
 		if (info_gte(o, INFO_SYMSAFE, 2))
 			say(SAY_INFO, "copying unsafe symlink %s -> \"%s\"", place_show(s, sp->root, s->name), s->link);
 		rc = follow(s, sp, leaf, st);
@@ -127,10 +157,14 @@ static bool mode_denies(const struct stat *st)
 bool entry_unreadable(struct sender *s, const struct spot *sp, const char *leaf, const struct stat *st)
 {
 	struct sb_dir *d;
+	struct stat real;
 	int rc;
 
 	if (S_ISLNK(st->st_mode) || geteuid() == 0)
 		return false;
+	/* What stands for a device can be opened. */
+	if (s->o->super == 2 && !S_ISREG(st->st_mode) && !S_ISDIR(st->st_mode) && spot_lstat(sp, leaf, &real) == 0)
+		st = &real;
 	/* Opening a device or a FIFO has side effects; the mode decides there. */
 	if (!S_ISREG(st->st_mode) && !S_ISDIR(st->st_mode))
 		return mode_denies(st);
@@ -273,6 +307,8 @@ int entry_make(struct sender *s, struct spot *sp, const char *leaf, unsigned cha
 		tested = true;
 	}
 	rc = entry_stat(s, sp, look, &st, &link_len, &dangling);
+	if (s->r->failed)
+		return -1;
 	if (rc < 0)
 		return stat_failed(s, sp, -rc, dangling);
 	if (S_ISLNK(st.st_mode) && s->o->links && !link_len) {

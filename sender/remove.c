@@ -11,6 +11,7 @@
 #include <errno.h>
 
 #include "base/say.h"
+#include "transfer/fake_super.h"
 
 static size_t slot_of(const struct sender *s, int32_t ndx)
 {
@@ -88,6 +89,8 @@ int remove_source(struct sender *s, int32_t ndx)
 	rc = place_of_name(s, e->root, e->dir->s, e->dir->len, dir);
 	if (rc == 0)
 		rc = s->o->copy_links ? sb_stat_follow(sb, dir, e->name, &st) : sb_lstat(sb, dir, e->name, &st);
+	if (rc == 0 && s->o->super == 2 && !s->o->copy_links)
+		rc = fake_overlay(sb, dir, e->name, &st, NULL);
 	if (rc == 0 && !same_file(s, ndx, e, &st)) {
 		say(SAY_ERROR_XFER, "ERROR: Skipping sender remove for changed file: %s", place_show_entry(s, e));
 		return 0;

@@ -338,9 +338,6 @@ static int say_goodbye(struct sender *s)
 
 static int run(struct sender *s)
 {
-	if (s->o->super == 2)
-		return rd_fail(s->r, RX_UNSUPPORTED, "fake super is not supported when sending on this %s",
-			       s->o->am_server ? "server" : "client");
 	if (set_up(s) < 0)
 		return -1;
 	if (s->o->am_server)

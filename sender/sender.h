@@ -243,6 +243,10 @@ int entry_implied(struct sender *s, uint16_t root, const struct fdir *fdir, cons
 /* lstat, or stat where the options follow links; s->link gets a link's target. -ENOENT with *dangling for a link without referent. */
 int entry_stat(struct sender *s, const struct spot *sp, const char *leaf, struct stat *st, size_t *link_len, bool *dangling);
 
+/* fake-super: what %stat says, over st of leaf in the spot (sb, dir, root). name: as it is in the list, for messages.
+   0, -ENOENT, or -1 for a corrupt text, and then s->r has failed. */
+int entry_overlay(struct sender *s, const struct spot *sp, const char *leaf, const char *name, struct stat *st);
+
 /* Whether access(R_OK) would fail (`ignore nonreadable`). */
 bool entry_unreadable(struct sender *s, const struct spot *sp, const char *leaf, const struct stat *st);
 

@@ -107,8 +107,10 @@ static void apply_policy(struct session *s, const struct session_start *st)
 	o->read_only = m->read_only;
 	o->ignore_nonreadable = m->ignore_nonreadable;
 	o->skip_compress_all = m->dont_compress_all;
-	if (m->fake_super)
+	if (m->fake_super) {
 		o->super = 2;
+		o->xattrs = o->xattrs > 0;     /* -XX would read and write what fake-super stores */
+	}
 	o->super_allowed = m->super_allowed;
 	o->devices_allowed = st->broker != NULL;
 	o->chmod_module = o->am_sender ? m->outgoing_chmod : m->incoming_chmod;
