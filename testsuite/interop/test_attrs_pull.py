@@ -1,6 +1,7 @@
 """Pulls with -A and -X, and from fake-super stores: what kedge sends is what the stock daemon sends."""
 import os
 import shutil
+import subprocess
 
 import pytest
 from harness import CLIENTS, Daemon, IS_ROOT, KEDGE, STOCK_350, client, difference, rsh, write_file
@@ -49,9 +50,9 @@ def compare(work, opts, make, version="3.5.0", proto=None, remote=False, params=
 
 
 @pytest.mark.parametrize("opts", ["-aX", "-aA", "-aAX", "-aHAX", "-aXX", "-aAX --no-inc-recursive --numeric-ids", "-aAX -c -n",
-                                  "-aX --filter=-x_user.s*", "-aAL", "-aAX -R", "-aAX --chmod=Dg-w,F640"])
+                                  "-aX --filter=-x_user.s*", "-aAL", "-aAX --chmod=Dg-w,F640"])
 def test_like_stock(work, opts):
-    compare(work, opts.split(), attr_tree, steps=(None, change, None))
+    compare(work, opts.split(), attr_tree, steps=(None, change))
 
 
 @pytest.mark.parametrize("version", sorted(CLIENTS))
@@ -70,7 +71,13 @@ def stored_by_stock(work, user=None, more=None):
     device_tree(src)
     os.removexattr(src + "/f", "trusted.foo")
 
+    made = []
+
     def make(dst):
+        if made:
+            subprocess.run(["cp", "-a", made[0], dst], check=True)
+            return
+        made.append(dst)
         os.mkdir(dst)
         if user:
             shutil.chown(dst, user)
@@ -95,7 +102,7 @@ def more_attributes(dst):
 @pytest.mark.parametrize("opts", ["-aHAX", "-aXX --no-inc-recursive", "-rtpA -c", "-aR --numeric-ids"])
 def test_fake_super(work, user, opts):
     src, make = stored_by_stock(work, user, more_attributes)
-    got = compare(work, opts.split(), make, params={"fake super": "yes"}, user=user, steps=(None, None))
+    got = compare(work, opts.split(), make, params={"fake super": "yes"}, user=user, steps=(None, None) if opts == "-aHAX" else (None,))
     if opts == "-aHAX":
         want = facts(src, ["-a"])
         # Attributes were added to the one; a daemon without chroot takes the slash from the other.
@@ -142,9 +149,9 @@ def test_round_trip(work):
 @needs_root
 def test_fake_super_remove_source(work):
     """What was sent is removed, placeholders too."""
-    _, make = stored_by_stock(work)
-    params = {"fake super": "yes", "read only": "no"}
-    compare(work, ["-aX", "--remove-source-files"], make, params=params)
+    _, store = stored_by_stock(work)
+    store(work + "/store")
+    compare(work, ["-aX", "--remove-source-files"], store, params={"fake super": "yes", "read only": "no"})
     left = [sorted(f for _, _, files in os.walk(f"{work}/src-{name}") for f in files) for name, _ in SERVERS]
     assert left[1] == left[0] == []
 
