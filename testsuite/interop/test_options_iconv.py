@@ -133,7 +133,8 @@ def test_names_that_cannot_be_converted(work):
         r = client(["-a", "--iconv=UTF-8", d.url("m/"), back], env=UTF8)
     assert r.returncode == 23
     reason = "(Invalid or incomplete multibyte or wide character)"
-    assert sorted(r.stderr.decode().splitlines())[:2] == [
+    # A chrooted module's names begin with a slash.
+    assert sorted(r.stderr.decode().replace('"/z', '"z').splitlines())[:2] == [
         f"[sender] cannot convert filename: z/bad\\#377 {reason}",
         f'[sender] cannot convert symlink data for: "z/badlink" (in m) {reason}',
     ]

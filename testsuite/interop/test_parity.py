@@ -341,7 +341,6 @@ line' 'src/odd/-x' 'src/odd/*star'
 -a --no-i-r --files-from=list0 --from0 --delete-missing-args -R | src
 -aL | src/dang src/exe
 -a -h --stats
--a --iconv=.
 -a --stop-after=10
 -M--bwlimit=9999 -a
 """.strip("\n")
