@@ -217,7 +217,8 @@ char *arena_strndup(struct arena *a, const char *s, size_t len)
 	char *p = arena_alloc(a, len + 1, 1);
 
 	if (p) {
-		memcpy(p, s, len);
+		if (len)        /* s may be NULL then */
+			memcpy(p, s, len);
 		p[len] = '\0';
 	}
 	return p;

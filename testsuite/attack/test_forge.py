@@ -383,7 +383,7 @@ def test_the_broker_is_small_and_allocates_nothing():
 
 CHAN_MAGIC = 0x6B656467
 GATE_PROXY, GATE_LIST, GATE_SELECT, GATE_ANSWER = 1, 2, 3, 4
-WORKER_REQUEST, WORKER_NAME, WORKER_ID, WORKER_LOG = 32, 33, 34, 35
+WORKER_REQUEST, WORKER_LOG, WORKER_NAME, WORKER_ID = 32, 33, 0x100, 0x101
 SIZES = {GATE_PROXY: 40, GATE_LIST: 16, GATE_SELECT: 6172, GATE_ANSWER: 1140, WORKER_REQUEST: 2068, WORKER_NAME: 24, WORKER_ID: 276,
          WORKER_LOG: 2064}
 
@@ -426,22 +426,35 @@ def test_worker_breaks_the_table(work, target, name):
     assert len(lines) == 1 and said in lines[0], log
 
 
-def test_worker_keeps_to_the_table(work, target):
-    """Name and id look-ups and log lines are what a worker may ask; names and lines are cleaned before use."""
+def ask_as_worker(target, first):
+    """Asks the monitor in a worker's place, with messages numbered from first. False: they were not taken."""
     with Session(target, "push") as s:
         worker = s.role("worker")
         os.kill(worker, signal.SIGSTOP)
-        with take_fd(worker, channels(worker)[-1]) as chan:
-            chan.send(message(WORKER_NAME, 2, struct.pack("<II", 0, 0)))
-            assert b"root\0" in chan.recv(1024)
-            chan.send(message(WORKER_ID, 3, struct.pack("<I", 0) + b"root\n"))
-            assert struct.unpack_from("<i", chan.recv(1024), 16)[0] == 0
-            chan.send(message(WORKER_ID, 4, struct.pack("<I", 0) + b"x" * 256))  # not terminated
-            assert struct.unpack_from("<i", chan.recv(1024), 16)[0] == 0
-            chan.send(message(WORKER_LOG, 5, b"harmless\n2026/01/01 00:00:00 [1] forged \x1b[31m" + b"y" * 2100, size=2064)[:2064])
-            chan.send(message(WORKER_NAME, 6, struct.pack("<II", 1, 0)))
-            assert b"root\0" in chan.recv(1024)
-        os.kill(worker, signal.SIGKILL)
+        try:
+            with take_fd(worker, channels(worker)[-1]) as chan:
+                chan.send(message(WORKER_NAME, first, struct.pack("<II", 0, 0)))
+                got = chan.recv(1024)
+                if not got:
+                    return False
+                assert b"root\0" in got
+                chan.send(message(WORKER_ID, first + 1, struct.pack("<I", 0) + b"root\n"))
+                assert struct.unpack_from("<i", chan.recv(1024), 16)[0] == 0
+                chan.send(message(WORKER_ID, first + 2, struct.pack("<I", 0) + b"x" * 256))  # not terminated
+                assert struct.unpack_from("<i", chan.recv(1024), 16)[0] == 0
+                line = b"harmless\n2026/01/01 00:00:00 [1] forged \x1b[31m" + b"y" * 2100
+                chan.send(message(WORKER_LOG, first + 3, line, size=2064)[:2064])
+                chan.send(message(WORKER_NAME, first + 4, struct.pack("<II", 1, 0)))
+                assert b"root\0" in chan.recv(1024)
+        finally:
+            with contextlib.suppress(OSError):
+                os.kill(worker, signal.SIGKILL)
+    return True
+
+
+def test_worker_keeps_to_the_table(work, target):
+    """Name and id look-ups and log lines are what a worker may ask; names and lines are cleaned before use."""
+    assert ask_as_worker(target, 2)
     log = target.daemon.read_log()
     assert "harmless" in log and "\x1b" not in log
     assert not re.search(r"^2026/01/01 00:00:00 \[1\] forged", log, re.M)
@@ -452,7 +465,7 @@ HAND_OFF = 2
 FROM_THE_GATE = {
     "an answer before the question": ([message(GATE_ANSWER, 1)], "not legal in this state"),
     "a proxy header that nobody expects": ([message(GATE_PROXY, 1)], "not legal in this state"),
-    "a worker's message": ([message(WORKER_NAME, 1)], "request type 33"),
+    "a worker's message": ([message(WORKER_NAME, 1)], "request type 256"),
     "a listing twice": ([message(GATE_LIST, 1), message(GATE_LIST, 2)], "not legal in this state"),
     "wrong size": ([message(GATE_SELECT, 1, size=6171)], "size"),
     "out of sequence": ([message(GATE_SELECT, 2)], "sequence"),

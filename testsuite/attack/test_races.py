@@ -19,7 +19,7 @@ AT_FDCWD, RENAME_EXCHANGE = -100, 2
 FILES, SECONDS = 40, 1.8
 SECRET = b"the secret of the outside\n"
 # Nothing, partial transfer, vanished files, deletions stopped.
-CLEAN = {0, 23, 24, 25}
+CLEAN = {0, 11, 23, 24, 25}     # 11: a side directory could not be entered
 # What ends a session, as in the stock server: an argument, --temp-dir or the basis of a delta turned into a link.
 REFUSED = {(3, b"failed: Too many levels of symbolic links (40)"), (1, b"The temp-dir is not a directory"),
            (2, b"got a block match with no basis file")}
