@@ -55,6 +55,8 @@ static void print_help(void)
 	fputs(text, stdout);
 }
 
+static const char type_help[] = "(Type \"kedge --daemon --help\" for assistance with daemon mode.)\n";
+
 static int add_dparam(struct daemon_opts *o, const char *arg)
 {
 	struct err e = { 0 };
@@ -63,6 +65,8 @@ static int add_dparam(struct daemon_opts *o, const char *arg)
 
 	if (conf_check_dparam(arg, &e) < 0) {
 		fprintf(stderr, "%s\n", e.text);
+		if (!strchr(arg, '='))
+			fputs(type_help, stderr);
 		return -1;
 	}
 	while (o->dparams && o->dparams[n])
@@ -120,13 +124,14 @@ int cmdline_parse(struct daemon_opts *o, int argc, char **argv)
 			r = add_dparam(o, poptGetOptArg(pc));
 		} else {
 			fprintf(stderr, "rsync: %s: %s (in daemon mode)\n", poptBadOption(pc, POPT_BADOPTION_NOALIAS), poptStrerror(opt));
-			fprintf(stderr, "(Type \"kedge --daemon --help\" for assistance with daemon mode.)\n");
+			fputs(type_help, stderr);
 			r = -1;
 		}
 	}
 	poptFreeContext(pc);
 	if (r == 0 && !daemon) {
-		fprintf(stderr, "Daemon option(s) used without --daemon.\n");
+		fputs("Daemon option(s) used without --daemon.\n", stderr);
+		fputs(type_help, stderr);
 		r = -1;
 	}
 	if (r == 0 && (protocol < 20 || protocol > HS_PROTOCOL)) {

@@ -416,7 +416,7 @@ static void take_name(void *arg, const char *name)
 	size_t len = strlen(name), sl = strlen(ns->suffix);
 	char **v;
 
-	if (len <= sl || strcmp(name + len - sl, ns->suffix) || ns->n >= CONF_FILES_MAX)
+	if (len < sl || strcmp(name + len - sl, ns->suffix) || ns->n >= CONF_FILES_MAX)
 		return;
 	v = mem_grow(&ns->l->c->budget, ns->v, &ns->cap, ns->n + 1, sizeof *v);
 	if (!v) {
@@ -465,7 +465,7 @@ static int include_dir(struct loader *l, const char *dir, bool include)
 	int r = l->src->list(l->src->ctx, dir, take_name, &ns, &st);
 
 	if (r < 0)
-		tell(l, "unable to open config dir \"%s\": %s", dir, strerror(-r));
+		tell(l, "unable to open config dir \"%s\": %s (%d)", dir, strerror(-r), -r);
 	else if (add_file(l->c, &l->cap_files, dir, &st, 0) < 0)
 		r = -1;
 	if (r == 0 && ns.n)
@@ -498,7 +498,7 @@ static int directive(struct loader *l, const char *word, const char *path)
 	}
 	r = l->src->stat(l->src->ctx, path, &st);
 	if (r < 0) {
-		tell(l, "unable to stat config file \"%s\": %s", path, strerror(-r));
+		tell(l, "unable to stat config file \"%s\": %s (%d)", path, strerror(-r), -r);
 		return -1;
 	}
 	if (S_ISDIR(st.st_mode))
@@ -579,7 +579,7 @@ static int parse_file(struct loader *l, const char *path)
 	}
 	r = l->src->read(l->src->ctx, path, &text, &st);
 	if (r < 0) {
-		tell(l, "unable to open config file \"%s\": %s", path, strerror(-r));
+		tell(l, "unable to open config file \"%s\": %s (%d)", path, strerror(-r), -r);
 		return -1;
 	}
 	if (l->src == &conf_from_files && (st.st_mode & (S_IWOTH | S_IFMT)) == (S_IWOTH | S_IFREG)) {
@@ -598,7 +598,7 @@ static int parse_file(struct loader *l, const char *path)
 	return r;
 }
 
-/* `name = X` replaces the section's name for clients (06 §3.3). */
+/* `name = X` replaces the section's name for clients (06 §3.3); variables hold in both. */
 static int finish(struct loader *l)
 {
 	struct conf *c = l->c;
@@ -613,13 +613,11 @@ static int finish(struct loader *l)
 	for (size_t i = 0; i < c->nmodules; i++) {
 		struct conf_module *m = c->modules[i];
 
-		if (m->v[CP_NAME].str[0]) {
-			_cleanup_buf_ struct buf b = BUF_INIT(&c->budget);
+		_cleanup_buf_ struct buf b = BUF_INIT(&c->budget);
 
-			if (conf_expand(&b, m->v[CP_NAME].str, NULL) < 0)
-				return -1;
-			m->name = keep(l, buf_str(&b), b.len);
-		}
+		if (conf_expand(&b, m->v[CP_NAME].str[0] ? m->v[CP_NAME].str : m->name, NULL) < 0)
+			return -1;
+		m->name = keep(l, buf_str(&b), b.len);
 		if (m->v[CP_REVERSE_LOOKUP].num > 0)
 			c->any_reverse = true;
 	}

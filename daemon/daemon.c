@@ -42,9 +42,10 @@ static bool motd_misleads(const char *text)
 	return false;
 }
 
-static void build_hello(struct daemon *d, struct conf *c, struct buf *hello)
+static void build_hello(struct daemon *d, struct conf *c, struct buf *hello, conf_report *report, void *ctx)
 {
 	_cleanup_buf_ struct buf path = BUF_INIT(NULL), root = BUF_INIT(NULL), motd = BUF_INIT(NULL), full = BUF_INIT(NULL);
+	_cleanup_buf_ struct buf text = BUF_INIT(NULL);
 	char line[128];
 	struct stat st = { 0 };
 	int r;
@@ -55,10 +56,13 @@ static void build_hello(struct daemon *d, struct conf *c, struct buf *hello)
 	buf_addf(&full, "%s%s%s", daemon_string(&c->global[CP_DAEMON_CHROOT], &root), root.len ? "/" : "", buf_str(&path));
 	r = opfile_read_all(buf_str(&full), MOTD_MAX, OPFILE_REGULAR, &motd, &st);
 	conf_watch(c, buf_str(&full), &st, r < 0 ? -r : 0);
-	if (r < 0)
-		log_printf("unable to open motd file %s: %s", buf_str(&full), strerror(-r));
-	else if (motd_misleads(buf_str(&motd)))
-		log_printf("a line of the motd file %s begins like a line of the protocol: clients will misread it", buf_str(&full));
+	if (r < 0) {
+		buf_addf(&text, "unable to open motd file %s: %s", buf_str(&full), strerror(-r));
+		report(ctx, buf_str(&text));
+	} else if (motd_misleads(buf_str(&motd))) {
+		buf_addf(&text, "a line of the motd file %s begins like a line of the protocol: clients will misread it", buf_str(&full));
+		report(ctx, buf_str(&text));
+	}
 	if (r >= 0)
 		buf_add(hello, buf_str(&motd), motd.len);
 	buf_addc(hello, '\n');
@@ -83,7 +87,7 @@ int daemon_load(struct daemon *d, conf_report *report, void *ctx)
 
 	if (conf_load(&c, &conf_from_files, d->config_path, d->opt.dparams, report, ctx) < 0)
 		return -1;
-	build_hello(d, c, &hello);
+	build_hello(d, c, &hello, report, ctx);
 	build_listing(c, &listing);
 	if (hello.failed || listing.failed) {
 		buf_free(&hello);

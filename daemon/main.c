@@ -4,7 +4,9 @@
 #include "config.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <sys/socket.h>
+#include <syslog.h>
 
 #include "base/say.h"
 #include "daemon/about.h"
@@ -15,16 +17,18 @@
 #include "sandbox/spawn.h"
 #include "session/session.h"
 
-static void to_stderr(void *ctx, const char *text)
+/* The parser's messages wait until the log that the file names is open. */
+static void keep_message(void *ctx, const char *text)
 {
-	(void)ctx;
-	fprintf(stderr, "%s\n", text);
+	buf_addf(ctx, "%s\n", text);
 }
 
-static void to_log(void *ctx, const char *text)
+static void tell_messages(struct buf *messages)
 {
-	(void)ctx;
-	log_line(SAY_WARNING, text);
+	for (char *line, *text = messages->data; text && (line = strsep(&text, "\n"));)
+		if (*line)
+			log_line(SAY_WARNING, line);
+	buf_free(messages);
 }
 
 static bool stdin_is_socket(void)
@@ -42,13 +46,22 @@ static void find_config(struct daemon *d)
 		d->config_path = d->opt.server && geteuid() != 0 ? "rsyncd.conf" : "/etc/rsyncd.conf";
 }
 
-static int parse_failed(const struct daemon *d)
+static int usage_error(const char *role)
 {
-	fprintf(stderr, "Failed to parse config file: %s\n", d->config_path);
-	if (d->opt.server)
-		fprintf(stderr, "rsync error: %s (code %d) at " PACKAGE "(0) [Receiver=" PACKAGE_VERSION "]\n", exit_text(RX_USAGE),
-			RX_USAGE);
+	fprintf(stderr, "rsync error: %s (code %d) at " PACKAGE "(0) [%s=" PACKAGE_VERSION "]\n", exit_text(RX_USAGE), RX_USAGE, role);
 	return RX_USAGE;
+}
+
+/* Standard error of an inetd start is, as a rule, the client's socket. */
+static int parse_failed(const struct daemon *d, bool inetd, struct buf *messages)
+{
+	if (d->opt.log_file)
+		log_open(d->opt.log_file, "", LOG_DAEMON);
+	tell_messages(messages);
+	log_exit(RX_USAGE, "Receiver");
+	if (!inetd)
+		fprintf(stderr, "Failed to parse config file: %s\n", d->config_path);
+	return d->opt.server ? usage_error("Receiver") : RX_USAGE;
 }
 
 /* One connection on fd 0, the way inetd starts us; or on a socket that a service manager handed over. */
@@ -65,13 +78,14 @@ static int serve_inetd(struct daemon *d, int fd)
 static int daemon_main(int argc, char **argv)
 {
 	static struct daemon d;
+	struct buf messages = BUF_INIT(NULL);
 	struct err e = { 0 };
 	bool inetd;
 	int r, handed;
 
 	r = cmdline_parse(&d.opt, argc, argv);
 	if (r)
-		return r > 0 ? RX_OK : RX_USAGE;
+		return r > 0 ? RX_OK : usage_error("client");
 	find_config(&d);
 	if (d.opt.dump)
 		return dump_config(&d);
@@ -84,9 +98,10 @@ static int daemon_main(int argc, char **argv)
 	log_init(!inetd);
 	say_set_sink(log_sink, NULL);
 	say_set_role("Receiver");
-	if (daemon_load(&d, inetd ? to_log : to_stderr, NULL) < 0)
-		return parse_failed(&d);
+	if (daemon_load(&d, keep_message, &messages) < 0)
+		return parse_failed(&d, inetd || handed >= 0, &messages);
 	daemon_open_log(&d);
+	tell_messages(&messages);
 	if (daemon_prepare(&d, &e) < 0) {
 		say(SAY_ERROR, "%s", e.text);
 		return e.code;
@@ -117,6 +132,5 @@ int main(int argc, char **argv)
 		fprintf(stderr, "rsync: %s: not supported: this program is a daemon and a server\n", argv[1]);
 	else
 		fputs("kedge: nothing to do: this program is a daemon and a server (kedge --help)\n", stderr);
-	fprintf(stderr, "rsync error: %s (code %d) at " PACKAGE "(0) [client=" PACKAGE_VERSION "]\n", exit_text(RX_USAGE), RX_USAGE);
-	return RX_USAGE;
+	return usage_error("client");
 }

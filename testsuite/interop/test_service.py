@@ -239,35 +239,74 @@ def test_one_host_that_floods_is_limited(work, data):
 
 
 def resources(pid):
-    with open(f"/proc/{pid}/status") as f:
-        rss = next(int(line.split()[1]) for line in f if line.startswith("RssAnon"))
-    return len(os.listdir(f"/proc/{pid}/fd")), rss
+    """Descriptors, descendants, and KiB that are this process's own; a listener shares the rest with its children."""
+    with open(f"/proc/{pid}/smaps_rollup") as f:
+        sizes = dict(line.split()[:2] for line in f if ":" in line.split()[0])
+    return {"fds": len(os.listdir(f"/proc/{pid}/fd")), "processes": len(children(pid)),
+            "own": int(sizes["Private_Clean:"]) + int(sizes["Private_Dirty:"]), "pss": int(sizes["Pss:"])}
 
 
-def greet(d):
+def talk(d, text):
     with d.connect(LIMIT) as s:
-        s.sendall(b"@RSYNCD: 32.0 md5\n#list\n")
+        s.sendall(text)
         got = b""
         while chunk := s.recv(4096):
             got += chunk
-        assert got.endswith(b"@RSYNCD: EXIT\n"), got
+        return got
+
+
+def soak_listing(d, work, i):
+    assert talk(d, b"@RSYNCD: 32.0 md5\n#list\n").endswith(b"@RSYNCD: EXIT\n")
+
+
+def soak_login_failure(d, work, i):
+    assert talk(d, b"@RSYNCD: 32.0 md5\nclosed\njoe wrong\n").endswith(b"@ERROR: auth failed on module closed\n")
+
+
+def soak_unknown_module(d, work, i):
+    assert b"@ERROR: Unknown module 'none'" in talk(d, b"@RSYNCD: 32.0 md5\nnone\n")
+
+
+def soak_abort(d, work, i):
+    """Goes away at some byte of the greeting, after the module's name, or among the arguments."""
+    text = b"@RSYNCD: 32.0 md5\nm\n--server\0--sender\0-logDtpr\0.\0m/\0"
+    with d.connect(LIMIT) as s:
+        s.sendall(text[:i * 7 % len(text)])
+        if i % 2:
+            assert s.recv(4096)
+
+
+def soak_pull(d, work, i):
+    assert client(["-a", d.url("m/"), work + "/pulled/"]).returncode == 0
+
+
+def soak_push(d, work, i):
+    assert client(["-aI", work + "/data/one", d.url("up/")]).returncode == 0
+
+
+KINDS = [soak_listing, soak_login_failure, soak_pull, soak_unknown_module, soak_push, soak_abort]
 
 
 @pytest.mark.slow
 def test_many_connections_leak_nothing(work, data):
     """KEDGE_SOAK sets how many; 10,000 by hand."""
     count = int(os.environ.get("KEDGE_SOAK", "600"))
-    with Daemon(work, {"m": {"path": data, **IDS}}) as d:
-        for _ in range(200):
-            greet(d)
+    os.mkdir(work + "/up")
+    write_file(work + "/secrets", b"joe:secret\n", 0o600)
+    mods = {"m": {"path": data, **IDS}, "up": {"path": work + "/up", "read only": "no", **IDS},
+            "closed": {"path": data, "auth users": "joe", "secrets file": work + "/secrets", **IDS}}
+    with Daemon(work, mods, global_lines=["max unauthenticated per host = 100"]) as d:
+        for i in range(120):
+            KINDS[i % len(KINDS)](d, work, i)
         assert not d.wait_idle()
-        fds, rss = resources(d.proc.pid)
-        for _ in range(count):
-            greet(d)
+        before = resources(d.proc.pid)
+        for i in range(count):
+            KINDS[i % len(KINDS)](d, work, i)
         assert not d.wait_idle()
-        after_fds, after_rss = resources(d.proc.pid)
-        assert after_fds == fds
-        assert after_rss <= rss + 256, (rss, after_rss)
+        after = resources(d.proc.pid)
+    print(f"{count} connections: before {before}, after {after}")
+    assert after["fds"] == before["fds"] and after["processes"] == before["processes"] == 0
+    assert after["own"] <= before["own"] + 256, (before, after)
 
 
 # ---- told to stop while it works ----
