@@ -131,36 +131,15 @@ static void report_to_log(void *ctx, const char *text)
 	log_line(SAY_WARNING, text);
 }
 
-static unsigned wanted_roles(const struct daemon *d)
-{
-	unsigned roles = CONFINE_ROLE(CONFINE_GATE) | CONFINE_ROLE(CONFINE_WORKER_SEND) | CONFINE_ROLE(CONFINE_WORKER_RECV);
-
-	for (size_t i = 0; i < d->conf->nmodules; i++) {
-		const struct conf_value *v = d->conf->modules[i]->v;
-
-		if (v[CP_DEVICE_NODES].str[0] && strcasecmp(v[CP_DEVICE_NODES].str, "none"))
-			roles |= CONFINE_ROLE(CONFINE_BROKER);
-		if (v[CP_DEVICE_OPEN].num > 0)
-			roles |= CONFINE_ROLE(CONFINE_BROKER_OPEN);
-	}
-	return roles;
-}
-
-static int prepare_roles(struct daemon *d, struct err *e)
+static int prepare_sandbox(struct daemon *d, struct err *e)
 {
 	const char *text = d->conf->global[CP_SANDBOX].str;
 	enum confine_policy policy = !strcasecmp(text, "require") ? CONFINE_REQUIRE :
 		!strcasecmp(text, "prefer") ? CONFINE_PREFER : CONFINE_DEFAULT;
-	unsigned roles = wanted_roles(d);
 
 	if (*text && policy == CONFINE_DEFAULT)
 		log_printf("unknown value \"%s\" of \"sandbox\": the default holds", text);
-	if (!(roles & ~d->roles))
-		return 0;
-	if (confine_prepare(roles, policy, e) < 0)
-		return -1;
-	d->roles |= roles;
-	return 0;
+	return confine_prepare(true, policy, e);
 }
 
 void daemon_reload(struct daemon *d)
@@ -171,7 +150,7 @@ void daemon_reload(struct daemon *d)
 		log_printf("Failed to parse config file: %s; the one read before stays in force", d->config_path);
 		return;
 	}
-	if (prepare_roles(d, &e) < 0 || resolve_gate_user(d, &e) < 0)
+	if (prepare_sandbox(d, &e) < 0 || resolve_gate_user(d, &e) < 0)
 		log_printf("%s", e.text);
 	daemon_open_log(d);
 }
@@ -250,7 +229,7 @@ int daemon_prepare(struct daemon *d, struct err *e)
 	(void)getpwnam("nobody");
 	(void)getgrnam("nogroup");
 	resolve_warm_up(d->conf->any_reverse);
-	if (prepare_roles(d, e) < 0 || resolve_gate_user(d, e) < 0)
+	if (prepare_sandbox(d, e) < 0 || resolve_gate_user(d, e) < 0)
 		return -1;
 	p.root_fd = confine_empty_root();
 	confine_foresee(CONFINE_WORKER_SEND, &p, &rep);

@@ -51,7 +51,6 @@ struct daemon {
 	bool can_chroot;
 	uid_t gate_uid;                 /* `gate user`, never 0 in a daemon that runs as root */
 	gid_t gate_gid;
-	unsigned roles;                 /* prepared with confine_prepare() */
 };
 
 /* Reads the configuration and prepares what depends on it; on failure the old one stays. report gets the

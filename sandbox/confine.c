@@ -250,7 +250,7 @@ static int enter_seccomp(const struct confine_plan *plan, struct err *e)
 		return 0;
 	r = seccomp_enter(plan->filter);
 	if (r < 0)
-		return failed(plan, CONFINE_L_SECCOMP, r, r == -ENOENT ? "filter was not prepared" : "loading the filter", e);
+		return failed(plan, CONFINE_L_SECCOMP, r, "loading the filter", e);
 	/* 2: a filter. Asked through the filter itself. */
 	if (prctl(PR_GET_SECCOMP, 0, 0, 0, 0) != 2)
 		return failed(plan, CONFINE_L_SECCOMP, EPERM, "the filter does not hold", e);
@@ -296,13 +296,6 @@ int confine_apply(enum confine_role role, const struct confine_params *p, struct
 	if (role <= CONFINE_WORKER_SEND || role >= CONFINE_BROKER)
 		clear_environment();
 	prefer_as_oom_victim(role);
-	if (plan.seccomp && (role == CONFINE_SERVER_RECV || role == CONFINE_SERVER_SEND)) {
-		r = seccomp_compile(plan.filter);
-		if (r < 0) {
-			failed(&plan, CONFINE_L_SECCOMP, r, "compiling the filter", e);
-			goto fail;
-		}
-	}
 	if (build_landlock(&plan, &ruleset, e) < 0 || change_root(&plan, e) < 0)
 		goto fail;
 	r = confine_limits(&plan);

@@ -2,9 +2,8 @@
  * confine.h - giving up power: what each process of kedge may still do (spec 09 §15).
  *
  * The listener (or a single-use server) calls confine_prepare() once: it finds out what the
- * kernel offers, and compiles the seccomp filter of every role it will need, so that confining
- * a process later costs a handful of system calls. A role process calls confine_apply() as
- * its first act, while it has one thread and has read nothing from the peer.
+ * kernel offers. A role process calls confine_apply() as its first act, while it has one thread
+ * and has read nothing from the peer.
  *
  * Layers are independent of each other; the report says which of them hold. A layer that the
  * kernel offers and that cannot be applied is an error whatever the policy: there is no
@@ -30,8 +29,6 @@ enum confine_role {
 	CONFINE_NROLES
 };
 
-#define CONFINE_ROLE(r) (1u << (r))
-#define CONFINE_ALL_ROLES (CONFINE_ROLE(CONFINE_NROLES) - 1)
 
 /* The `sandbox` parameter. */
 enum confine_policy {
@@ -131,15 +128,15 @@ struct confine_params {
 
 #define CONFINE_PARAMS_INIT { .root_fd = -1 }
 
-/* Finds the kernel's features and compiles the filters of the roles in the mask (CONFINE_ROLE). May be called
-   again with more roles. Fails (RX_UNSUPPORTED) when policy requires what the kernel lacks. */
-int confine_prepare(unsigned roles, enum confine_policy policy, struct err *e) NODISCARD;
+/* Finds the kernel's features, and makes what the role of the gate needs where that is wanted. May be called
+   again. Fails (RX_UNSUPPORTED) when policy requires what the kernel lacks. */
+int confine_prepare(bool with_gate, enum confine_policy policy, struct err *e) NODISCARD;
 
 /* What confine_prepare() found; all zero before it. */
 const struct confine_kernel *confine_kernel(void);
 
 /* Where the empty directory for the gate is taken from when it must be made: default "/var/empty",
-   "/run", "/tmp". Held as an fd since confine_prepare(); -1 without the gate role. */
+   "/run", "/tmp". Held as an fd since confine_prepare(); -1 without the gate. */
 int confine_empty_root(void);
 
 /* Confines the calling process, for good. Single-threaded callers only. On failure (RX_UNSUPPORTED) the process

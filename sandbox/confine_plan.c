@@ -109,21 +109,8 @@ static int make_empty_root(struct err *e)
 	return fd >= 0 ? fd : fail(e, RX_UNSUPPORTED, "cannot make an empty directory for the gate: %s", strerror(errno));
 }
 
-static int compile(unsigned kinds, struct err *e)
+int confine_prepare(bool with_gate, enum confine_policy policy, struct err *e)
 {
-	for (unsigned k = 0; k < FILTER_KINDS; k++) {
-		int r = kinds & (1u << k) ? seccomp_compile((enum filter_kind)k) : 0;
-
-		if (r < 0)
-			return fail(e, RX_UNSUPPORTED, "cannot compile a system-call filter: %s", strerror(-r));
-	}
-	return 0;
-}
-
-int confine_prepare(unsigned roles, enum confine_policy policy, struct err *e)
-{
-	unsigned kinds = 0;
-
 	probe_kernel();
 	if (policy != CONFINE_PREFER && !kernel.openat2)
 		return fail(e, RX_UNSUPPORTED, "sandbox: this kernel has no openat2 (Linux 5.6); 'sandbox = prefer' would do without");
@@ -131,8 +118,7 @@ int confine_prepare(unsigned roles, enum confine_policy policy, struct err *e)
 		return fail(e, RX_UNSUPPORTED, "sandbox: this kernel has no seccomp filters; 'sandbox = prefer' would do without");
 	if (policy == CONFINE_REQUIRE && !kernel.landlock_abi)
 		return fail(e, RX_UNSUPPORTED, "sandbox: this kernel has no Landlock, which 'sandbox = require' asks for");
-	if (roles & CONFINE_ROLE(CONFINE_GATE)) {
-		kinds |= 1u << FILTER_GATE;
+	if (with_gate) {
 		if (empty_root < 0)
 			empty_root = make_empty_root(e);
 		if (empty_root < 0)
@@ -140,16 +126,7 @@ int confine_prepare(unsigned roles, enum confine_policy policy, struct err *e)
 		if (!kernel.userns && !caps_have(CAP_SYS_CHROOT))
 			kernel.userns = can_make_userns();
 	}
-	/* A server confines one process: its filter is compiled when it is known which. */
-	if (roles & CONFINE_ROLE(CONFINE_WORKER_RECV))
-		kinds |= 1u << FILTER_RECV;
-	if (roles & CONFINE_ROLE(CONFINE_WORKER_SEND))
-		kinds |= 1u << FILTER_SEND | 1u << FILTER_SEND_REMOVE;
-	if (roles & CONFINE_ROLE(CONFINE_BROKER))
-		kinds |= 1u << FILTER_BROKER;
-	if (roles & CONFINE_ROLE(CONFINE_BROKER_OPEN))
-		kinds |= 1u << FILTER_BROKER_OPEN;
-	return kernel.seccomp ? compile(kinds, e) : 0;
+	return 0;
 }
 
 /* ---- planning ---- */

@@ -1,7 +1,7 @@
 /*
  * seccomp.h - system-call allow-lists per role (spec 09 §15.3).
  *
- * Compiled once by libseccomp into a kernel program held in memory; loading one is a single system call.
+ * libseccomp makes kernel programs of them when kedge is built (mkfilters.c); loading one is a single system call.
  * What is not listed kills the process. In a sanitizer build it fails with EPERM instead, so that the
  * runtime can still print its report.
  */
@@ -39,16 +39,13 @@ enum filter_kind {
 /* Whether the kernel has filters with a kill-process action. */
 bool seccomp_available(void);
 
-/* Compiles a filter unless it is there already. 0 or negative errno. */
-int seccomp_compile(enum filter_kind kind);
-
-/* Instructions of a compiled filter; 0 before. */
+/* Instructions of a filter. */
 unsigned seccomp_length(enum filter_kind kind);
 
-/* Installs a compiled filter for this process (no_new_privs must be set). -ENOENT when it was not compiled. */
+/* Installs a filter for this process (no_new_privs must be set). 0 or negative errno. */
 int seccomp_enter(enum filter_kind kind);
 
-/* ---- for seccomp.c and seccomp_rules.c ---- */
+/* ---- between seccomp.c, seccomp_rules.c, mkfilters.c and what it prints ---- */
 
 /* Stands for "our own process id" in a rule's argument until the filter is installed. */
 #define SECCOMP_OWN_PID 0x5e1f91d0u
@@ -67,6 +64,15 @@ struct call_rule {
 	int err;                /* 0: allow, else answer with this errno */
 	struct call_cmp cmp[3];
 };
+
+struct sock_filter;
+
+struct seccomp_program {
+	const struct sock_filter *code;
+	size_t len;             /* instructions */
+};
+
+extern const struct seccomp_program seccomp_programs[FILTER_KINDS];
 
 extern const struct call_rule seccomp_rules[];
 extern const size_t seccomp_nrules;

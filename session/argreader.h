@@ -23,7 +23,7 @@ struct argreader {
 	struct reach_plan *plan;
 };
 
-/* Single-threaded callers only, after confine_prepare() for CONFINE_SERVER_SEND. 0; -1 with e; or the exit code of a
+/* Single-threaded callers only, after confine_prepare(). 0; -1 with e; or the exit code of a
    reader that has told its user what is wrong. */
 int argreader_run(struct argreader *a, struct err *e) NODISCARD;
 

@@ -99,7 +99,7 @@ static int make_plan(struct server *sv, struct err *e)
 	int rc = 0;
 
 	if (p->secluded && !p->old_args) {
-		if (confine_prepare(CONFINE_ROLE(CONFINE_SERVER_SEND), CONFINE_PREFER, e) < 0)
+		if (confine_prepare(false, CONFINE_PREFER, e) < 0)
 			return -1;
 		return argreader_run(&a, e);
 	}
@@ -179,13 +179,9 @@ static void log_and_user(struct server *sv)
 /* Opens what the plan names, starts the helpers that outlive the confinement, and confines this process. */
 static int close_the_door(struct server *sv, struct err *e)
 {
-	unsigned roles = CONFINE_ROLE(sv->plan.flags & REACH_SENDER ? CONFINE_SERVER_SEND : CONFINE_SERVER_RECV);
-
 	sv->ids.chan.fd = -1;
 	log_and_user(sv);
-	if (sv->plan.flags & REACH_DEVICES && geteuid() == 0)
-		roles |= CONFINE_ROLE(CONFINE_BROKER);
-	if (reach_open(&sv->reach, &sv->plan, e) < 0 || confine_prepare(roles, CONFINE_PREFER, e) < 0)
+	if (reach_open(&sv->reach, &sv->plan, e) < 0 || confine_prepare(false, CONFINE_PREFER, e) < 0)
 		return -1;
 	if (sv->plan.flags & REACH_NAMES && idlink_start(&sv->ids, e) < 0)
 		return -1;

@@ -679,7 +679,7 @@ static int prepare(void **state)
 	topfd = open(top, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	mkdirat(topfd, "mod", 0755);
 	modfd = openat(topfd, "mod", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (confine_prepare(CONFINE_ALL_ROLES, CONFINE_DEFAULT, &e) < 0) {
+	if (confine_prepare(false, CONFINE_DEFAULT, &e) < 0) {
 		print_message("%s\n", e.text);
 		return -1;
 	}

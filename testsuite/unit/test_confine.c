@@ -477,7 +477,7 @@ static int as_user_gate(void)
 
 	if (setresgid(test_uid, test_uid, test_uid) < 0 || setresuid(test_uid, test_uid, test_uid) < 0)
 		return BROKEN;
-	if (confine_prepare(CONFINE_ROLE(CONFINE_GATE), CONFINE_DEFAULT, &e) < 0 || confine_apply(CONFINE_GATE, &p, &r, &e) < 0)
+	if (confine_prepare(true, CONFINE_DEFAULT, &e) < 0 || confine_apply(CONFINE_GATE, &p, &r, &e) < 0)
 		return BROKEN;
 	return write(1, "", 0) == 0 ? r.layer[CONFINE_L_ROOT].state == CONFINE_HELD ? DONE : 2 : 1;
 }
@@ -620,7 +620,7 @@ static int prepare(void **state)
 		for (;;)
 			pause();
 	}
-	if (confine_prepare(CONFINE_ALL_ROLES, CONFINE_DEFAULT, &e) < 0) {
+	if (confine_prepare(true, CONFINE_DEFAULT, &e) < 0) {
 		print_message("%s\n", e.text);
 		return -1;
 	}
