@@ -91,13 +91,15 @@ static void exact_file(struct gen *g, struct gitem *it)
 	}
 }
 
-/* Nothing is made of it, so others of its hard-link group cannot be linked to it. */
+/* Nothing is made of it, so others of its hard-link group cannot be linked to it, but it to them. */
 static void exact_match(struct gen *g, struct gitem *it, const struct alt_hit *hit)
 {
 	it->seen = g->h.alt[hit->dir];
 	gen_itemize(g, it, true, &hit->st, GEN_MATCHED, NULL);
 	if (g->o->remove_source == 1)
 		rx_success(g->rx, it->ndx);
+	if (hlinked(g, it->e))
+		hlink_matched(g, it);
 	walk_skipped(g, it);
 }
 

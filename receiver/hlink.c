@@ -19,6 +19,8 @@ struct hgroup {
 	int32_t pending;               /* the member that was requested */
 	int32_t *wait;                 /* members that wait, in the order of their visits */
 	size_t nwait, wait_cap;
+	int32_t *matched;              /* --compare-dest: members that were not made, as they are elsewhere */
+	size_t nmatched, matched_cap;
 	/* HG_DONE */
 	const char *dir, *leaf, *name;
 	mode_t type;
@@ -117,6 +119,19 @@ void hlink_wait(struct gen *g, struct gitem *it)
 		wait_for_leader(g, h, it);
 }
 
+void hlink_matched(struct gen *g, const struct gitem *it)
+{
+	struct hgroup *h = group_of(g, it->e);
+	int32_t *p = h ? mem_grow(g->rx->budget, h->matched, &h->matched_cap, h->nmatched + 1, sizeof *p) : NULL;
+
+	if (!p) {
+		gen_fail(g, RX_MALLOC, "out of memory for hard links");
+		return;
+	}
+	h->matched = p;
+	p[h->nmatched++] = it->ndx;
+}
+
 void hlink_requested(struct gen *g, struct gitem *it)
 {
 	struct hgroup *h = group_of(g, it->e);
@@ -151,23 +166,32 @@ static int link_device(struct gen *g, struct gitem *it, const struct hgroup *h)
 	return rc;
 }
 
-static void link_to_leader(struct gen *g, struct gitem *it, const struct hgroup *h)
+/* A follower that is not there is told apart from what the alternate places have of it: with --link-dest only the
+   leader itself counts. */
+static bool compares_alt(struct gen *g, const struct gitem *it, const struct hgroup *h, struct alt_hit *hit)
 {
-	bool same = it->exists && ((it->st.st_mode ^ it->e->mode) & S_IFMT) == 0;
-	struct stat old = it->st;
+	char buf[PATH_LIMIT + 1];
+
+	if (it->exists || !g->o->alt_dest || (g->o->alt_dest != ALT_LINK && !FENT_IS_REG(it->e)))
+		return false;
+	alt_search(g, it, hit, FENT_IS_LNK(it->e) ? gen_target(g, it->e, buf) : NULL);
+	if (hit->dir < 0)
+		return false;
+	if (g->o->alt_dest == ALT_LINK)
+		return h->ino && hit->st.st_dev == h->dev && hit->st.st_ino == h->ino;
+	return hit->level >= 2;
+}
+
+/* hit: what the alternate places have of it, NULL if it does not matter. */
+static void link_to_leader(struct gen *g, struct gitem *it, const struct hgroup *h, const struct alt_hit *hit)
+{
+	bool same = hit || (it->exists && ((it->st.st_mode ^ it->e->mode) & S_IFMT) == 0);
+	bool told = !hit || g->o->alt_dest != ALT_LINK || info_gte(g->o, INFO_NAME, 2) || g->o->out_itemize_all;
+	struct stat old = hit ? hit->st : it->st;
 	int rc = 0;
 
-	if (!it->exists && g->o->alt_dest && (g->o->alt_dest != ALT_COPY || FENT_IS_REG(it->e))) {
-		char buf[PATH_LIMIT + 1];
-		struct alt_hit hit;
-
-		/* It is told apart from what the alternate place has of it. */
-		alt_search(g, it, &hit, FENT_IS_LNK(it->e) ? gen_target(g, it->e, buf) : NULL);
-		same = hit.dir >= 0;
-		old = hit.st;
-		it->seen = same ? g->h.alt[hit.dir] : NULL;
-	}
-
+	if (hit)
+		it->seen = g->h.alt[hit->dir];
 	if (it->exists && h->ino && it->st.st_dev == h->dev && it->st.st_ino == h->ino) {
 		gen_itemize(g, it, true, &it->st, ITEM_LOCAL_CHANGE, "");
 		gen_tell_same(g, it->e, false);
@@ -184,7 +208,8 @@ static void link_to_leader(struct gen *g, struct gitem *it, const struct hgroup 
 	}
 	if (rc < 0)
 		return;
-	gen_itemize(g, it, same, &old, ITEM_LOCAL_CHANGE, h->name);
+	if (told)
+		gen_itemize(g, it, same, &old, ITEM_LOCAL_CHANGE, h->name);
 	if (tells_old_peer(g))
 		say(SAY_INFO, "%s => %s", ENAME(it->e), h->name);
 	if (g->o->remove_source == 1)
@@ -194,6 +219,7 @@ static void link_to_leader(struct gen *g, struct gitem *it, const struct hgroup 
 bool hlink_check(struct gen *g, struct gitem *it)
 {
 	struct hgroup *h = group_of(g, it->e);
+	struct alt_hit hit;
 
 	if (!h)
 		return true;
@@ -202,7 +228,7 @@ bool hlink_check(struct gen *g, struct gitem *it)
 		/* A group of mixed types is a lie; each member then stands for itself. */
 		if (h->type != (it->e->mode & S_IFMT))
 			return false;
-		link_to_leader(g, it, h);
+		link_to_leader(g, it, h, compares_alt(g, it, h, &hit) ? &hit : NULL);
 		return true;
 	case HG_PENDING:
 		if (!FENT_IS_REG(it->e))
@@ -230,6 +256,14 @@ static bool unwait(struct gen *g, int32_t ndx, struct gitem *it)
 	*st &= (uint8_t)~ST_HL_WAIT;
 	it->gl->pending--;
 	return true;
+}
+
+static void free_members(struct gen *g, struct hgroup *h)
+{
+	mem_free(g->rx->budget, h->wait);
+	mem_free(g->rx->budget, h->matched);
+	h->wait = h->matched = NULL;
+	h->nwait = h->wait_cap = h->nmatched = h->matched_cap = 0;
 }
 
 void hlink_finished(struct gen *g, int32_t ndx)
@@ -262,12 +296,16 @@ void hlink_finished(struct gen *g, int32_t ndx)
 	h->state = HG_DONE;
 	while (h->nwait && !gen_bad(g)) {
 		if (unwait(g, h->wait[--h->nwait], &it) && walk_look(g, &it))
-			link_to_leader(g, &it, h);
+			link_to_leader(g, &it, h, NULL);
+	}
+	while (h->nmatched && !gen_bad(g)) {
+		it = (struct gitem){ .ndx = h->matched[--h->nmatched] };
+		it.e = gen_entry_of(g, it.ndx, &it.gl);
+		if (it.e && walk_look(g, &it))
+			link_to_leader(g, &it, h, NULL);
 	}
 	g->cur_fdir = NULL;
-	mem_free(g->rx->budget, h->wait);
-	h->wait = NULL;
-	h->wait_cap = 0;
+	free_members(g, h);
 }
 
 void hlink_failed(struct gen *g, int32_t ndx)
@@ -297,6 +335,6 @@ void hlink_free(struct gen *g)
 {
 	for (size_t i = 0; i < g->hg_cap; i++)
 		for (struct hgroup *h = g->hgroups[i]; h; h = h->next)
-			mem_free(g->rx->budget, h->wait);
+			free_members(g, h);
 	mem_free(g->rx->budget, g->hgroups);
 }

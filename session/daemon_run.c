@@ -242,7 +242,7 @@ static int run(struct session *s, const struct session_start *st, struct request
 	log_request(s, st, rq->text);
 	apply_policy(s, st);
 	/* Old clients read the remote names raw: they must not take our message for one (spec 01 §4.3). */
-	if (setup_protocol(c, &s->o, st->proto, broken || rejected, &s->p) < 0)
+	if (setup_protocol(c, &s->o, st->proto, &s->p) < 0)
 		return -1;
 	c->deadline = 0;
 	if (rejected)

@@ -169,6 +169,17 @@ int session_check_files(struct session *s, const struct options *p)
 	return rc;
 }
 
+/* A client that sends comes to the same verdict after its filters, and says so itself: that is waited for. */
+static int no_list_sum(struct session *s)
+{
+	struct rd *in = &s->conn.in;
+
+	conn_flush(&s->conn);
+	for (int i = 0; !s->o.am_sender && i < 65536 && !in->failed; i++)
+		rd_u8(in);
+	return rd_fail(in, RX_UNSUPPORTED, "Invalid checksum-choice for --checksum: none (0)");
+}
+
 int session_filters(struct session *s, const struct options *p)
 {
 	const struct xfer_opts *o = &s->o;
@@ -184,7 +195,9 @@ int session_filters(struct session *s, const struct options *p)
 	if (filt_is_sent(!o->am_sender, o->prune_empty_dirs, o->delete_mode, o->delete_excluded, s->p.version) &&
 	    filt_recv(s->x.filter, &s->conn.in, s->p.version) < 0)
 		return -1;
-	return filt_server_cvs(s->x.filter, o->cvs_exclude, s->p.version, e);
+	if (filt_server_cvs(s->x.filter, o->cvs_exclude, s->p.version, e) < 0)
+		return -1;
+	return o->checksum && s->p.list_sum == CSUM_NONE ? no_list_sum(s) : 0;
 }
 
 void session_charset(struct session *s, const struct options *p, struct charset *c)

@@ -227,7 +227,7 @@ static int run(struct server *sv)
 	s->route.proto = s->p.version;
 	if (options_check_version(p, s->p.version) < 0)
 		return rd_fail(&s->conn.in, p->exit_code, "%s%s", options_prefix(p), p->error);
-	if (setup_protocol(&s->conn, &s->o, s->p.version, false, &s->p) < 0)
+	if (setup_protocol(&s->conn, &s->o, s->p.version, &s->p) < 0)
 		return -1;
 	s->conn.timeout = s->o.timeout;
 	s->conn.bwlimit = s->o.bwlimit * 1024u;

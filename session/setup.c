@@ -214,7 +214,7 @@ static int exchange_names(struct conn *c, const struct xfer_opts *o, struct xfer
 	return 0;
 }
 
-int setup_protocol(struct conn *c, struct xfer_opts *o, int version, bool broken, struct xfer_proto *p)
+int setup_protocol(struct conn *c, struct xfer_opts *o, int version, struct xfer_proto *p)
 {
 	*p = (struct xfer_proto){ .version = version };
 	if (o->delete_mode && o->delete_when == DELETE_NONE)
@@ -226,11 +226,6 @@ int setup_protocol(struct conn *c, struct xfer_opts *o, int version, bool broken
 		wr_varint(&c->out, (int32_t)p->compat);
 	if (exchange_names(c, o, p) < 0)
 		return -1;
-	if (!broken && o->checksum && p->list_sum == CSUM_NONE) {
-		/* With what was written the peer comes to the same verdict and says so itself. */
-		conn_flush(c);
-		return rd_fail(&c->in, RX_UNSUPPORTED, "Invalid checksum-choice for --checksum: none (0)");
-	}
 	if (p->xfer_sum == CSUM_NONE)
 		o->whole_file = true;
 

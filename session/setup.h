@@ -21,9 +21,8 @@ bool setup_choose(const char *client, const char *ours, char *name);
 
 /*
  * Runs the exchange over an unmultiplexed connection and fills p; completes o (whole_file by checksum
- * "none", delete_when by version). Multiplexes both directions as the version demands. With `broken`
- * (the options were refused: spec 01 §4.3) nothing that depends on them is checked.
+ * "none", delete_when by version). Multiplexes both directions as the version demands.
  */
-int setup_protocol(struct conn *c, struct xfer_opts *o, int version, bool broken, struct xfer_proto *p);
+int setup_protocol(struct conn *c, struct xfer_opts *o, int version, struct xfer_proto *p);
 
 #endif
