@@ -134,8 +134,8 @@ int cmdline_parse(struct daemon_opts *o, int argc, char **argv)
 		fputs(type_help, stderr);
 		r = -1;
 	}
-	if (r == 0 && (protocol < 20 || protocol > HS_PROTOCOL)) {
-		fprintf(stderr, "--protocol must be between 20 and %d.\n", HS_PROTOCOL);
+	if (r == 0 && (protocol < HS_PROTOCOL_MIN || protocol > HS_PROTOCOL)) {
+		fprintf(stderr, "--protocol must be between %d and %d.\n", HS_PROTOCOL_MIN, HS_PROTOCOL);
 		r = -1;
 	}
 	o->config = config;

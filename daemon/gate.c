@@ -68,7 +68,7 @@ static enum gate_end read_line(struct gate *g, char *text, size_t max)
 			return GATE_END_PEER;
 		f = hs_line_feed(&line, data, (size_t)n, &used);
 		if (f == HS_BAD)
-			return GATE_END_VIOLATION;
+			return GATE_END_LINE;
 		if (g->is_socket && receive_all(g, data, used) < 0)
 			return GATE_END_PEER;
 		if (f == HS_DONE)
@@ -86,7 +86,7 @@ static enum gate_end read_proxy(struct gate *g)
 		int need = proxy_need(head, len);
 
 		if (need < 0)
-			return GATE_END_VIOLATION;
+			return GATE_END_PROXY;
 		if (!need)
 			break;
 		if (receive_all(g, head + len, (size_t)need) < 0)
@@ -94,18 +94,18 @@ static enum gate_end read_proxy(struct gate *g)
 		len += (size_t)need;
 	}
 	if (!proxy_parse(head, len, &m.from))
-		return GATE_END_VIOLATION;
+		return GATE_END_PROXY;
 	return chan_send(&g->chan, GATE_PROXY, &m, sizeof m) < 0 ? GATE_END_BROKEN : GATE_END_OK;
 }
 
-/* Sends BEFORE LINE AFTER. */
-static enum gate_end refuse(struct gate *g, const char *before, const char *line, const char *after)
+/* Sends BEFORE LINE AFTER; returns end. */
+static enum gate_end refuse(struct gate *g, enum gate_end end, const char *before, const char *line, const char *after)
 {
 	char text[1400];
 
 	snprintf(text, sizeof text, "@ERROR: %s%s%s\n", before, line, after);
 	send_text(g, text);
-	return GATE_END_VIOLATION;
+	return end;
 }
 
 static enum gate_end read_greeting(struct gate *g, struct hs_greeting *peer)
@@ -119,15 +119,15 @@ static enum gate_end read_greeting(struct gate *g, struct hs_greeting *peer)
 	case HS_OK:
 		return GATE_END_OK;
 	case HS_STARTUP_ERROR:
-		return refuse(g, "protocol startup error", "", "");
+		return refuse(g, GATE_END_GREETING, "protocol startup error", "", "");
 	case HS_NO_SUBPROTOCOL:
-		return refuse(g, "your client omitted the subprotocol value: ", line, "");
+		return refuse(g, GATE_END_GREETING, "your client omitted the subprotocol value: ", line, "");
 	case HS_NO_DIGESTS:
-		return refuse(g, "your client omitted the digest name list: ", line, "");
+		return refuse(g, GATE_END_GREETING, "your client omitted the digest name list: ", line, "");
 	case HS_TOO_MANY_DIGESTS:
 		break;
 	}
-	return GATE_END_VIOLATION;
+	return GATE_END_GREETING;
 }
 
 static enum gate_end send_listing(struct gate *g, int protocol)
@@ -165,7 +165,7 @@ static enum gate_end answer_challenge(struct gate *g)
 	size_t n;
 	bool again;
 
-	if (end == GATE_END_PEER || end == GATE_END_VIOLATION || !hs_split_answer(line, &n, &response)) {
+	if (end == GATE_END_PEER || end == GATE_END_LINE || !hs_split_answer(line, &n, &response)) {
 		m.malformed = 1;
 	} else {
 		memcpy(m.user, line, MIN(n, sizeof m.user - 1));
@@ -196,9 +196,9 @@ static enum gate_end requests(struct gate *g, const struct hs_greeting *peer)
 				return GATE_END_PEER;
 			continue;
 		case HS_REQ_BAD_EARLY:
-			return refuse(g, "invalid early_input length", "", "");
+			return refuse(g, GATE_END_COMMAND, "invalid early_input length", "", "");
 		case HS_REQ_UNKNOWN_COMMAND:
-			return refuse(g, "Unknown command '", line, "'");
+			return refuse(g, GATE_END_COMMAND, "Unknown command '", line, "'");
 		case HS_REQ_LIST:
 			return send_listing(g, m.protocol);
 		case HS_REQ_MODULE:

@@ -24,8 +24,12 @@ struct gate {
 	struct chan chan;
 };
 
-/* How a gate ended: its exit code. */
-enum gate_end { GATE_END_OK = 0, GATE_END_PEER = 1, GATE_END_VIOLATION = 2, GATE_END_BROKEN = 3 };
+/* How a gate ended: its exit code. From GATE_END_LINE on it is what the peer did wrong. */
+enum gate_end {
+	GATE_END_OK, GATE_END_PEER, GATE_END_BROKEN,
+	GATE_END_LINE, GATE_END_GREETING, GATE_END_COMMAND, GATE_END_PROXY,
+	GATE_ENDS
+};
 
 /* Runs to its end; the caller has confined the process and exits with the result. */
 enum gate_end gate_run(struct gate *g);

@@ -8,6 +8,7 @@
 #include "base/util.h"
 
 #define HS_PROTOCOL 32          /* announced unless --protocol says otherwise */
+#define HS_PROTOCOL_MIN 27
 #define HS_LINE_MAX 1022        /* bytes of a greeting or module line */
 #define HS_AUTH_LINE_MAX 5118
 #define HS_EARLY_MAX 5120

@@ -102,6 +102,12 @@ void login_select(struct connection *c, const struct gate_select *q, struct gate
 {
 	const char *users;
 
+	if (q->protocol < HS_PROTOCOL_MIN || q->protocol > HS_PROTOCOL) {
+		conn_event(c, "handshake", "failed", NULL, q->module, "protocol %d offered by %s (%s)", q->protocol, c->host, c->peer.text);
+		verdict_error(v, "protocol version mismatch: this server speaks %d to %d, your client %d", HS_PROTOCOL_MIN, HS_PROTOCOL,
+			      q->protocol);
+		return;
+	}
 	c->protocol = q->protocol;
 	c->digest = q->digest;
 	if (q->digest < HS_DIGEST_NONE || q->digest > HS_MD4_OLD)

@@ -295,6 +295,11 @@ static void stop_gate(struct connection *c, int sig)
 	chan_close(&c->gate);
 }
 
+static const char *const gate_faults[GATE_ENDS] = {
+	[GATE_END_LINE] = "over-long line or NUL byte", [GATE_END_GREETING] = "malformed greeting",
+	[GATE_END_COMMAND] = "unknown command", [GATE_END_PROXY] = "malformed PROXY header",
+};
+
 /* The gate has closed its channel: how did it end? */
 static int gate_ended(struct connection *c)
 {
@@ -311,8 +316,11 @@ static int gate_ended(struct connection *c)
 		conn_penalty(c, 10);
 		return -1;
 	}
-	if (WEXITSTATUS(status) == GATE_END_VIOLATION)
+	if (WEXITSTATUS(status) >= GATE_END_LINE && WEXITSTATUS(status) < GATE_ENDS) {
+		conn_event(c, "handshake", "failed", NULL, NULL, "%s from %s (%s)", gate_faults[WEXITSTATUS(status)],
+			   *c->host ? c->host : "UNDETERMINED", c->peer.text);
 		conn_penalty(c, 1);
+	}
 	return c->handed_off && WEXITSTATUS(status) == GATE_END_OK ? 0 : -1;
 }
 

@@ -4,6 +4,7 @@
 #include "config.h"
 #include "delta/sums.h"
 
+#include "base/say.h"
 #include "delta/rolling.h"
 #include "delta/source.h"
 #include "protocol/wire.h"
@@ -79,15 +80,15 @@ void sum_head_write(struct wr *w, const struct sum_head *h)
 int sum_head_check(const struct sum_head *h, int proto, unsigned digest_len, struct err *e)
 {
 	if (h->count > INT32_MAX)
-		return fail(e, RX_PROTOCOL, "Invalid checksum count %d", (int)h->count);
+		return fail(e, RX_PROTOCOL, "Invalid checksum count %d [%s]", (int)h->count, say_role());
 	if (h->blength > max_block(proto))
-		return fail(e, RX_PROTOCOL, "Invalid block length %d", (int)h->blength);
+		return fail(e, RX_PROTOCOL, "Invalid block length %d [%s]", (int)h->blength, say_role());
 	if (h->count && !h->blength)
 		return fail(e, RX_PROTOCOL, "Invalid zero block length");
 	if (h->s2length > digest_len)
-		return fail(e, RX_PROTOCOL, "Invalid checksum length %d", (int)h->s2length);
+		return fail(e, RX_PROTOCOL, "Invalid checksum length %d [%s]", (int)h->s2length, say_role());
 	if (h->remainder > h->blength)
-		return fail(e, RX_PROTOCOL, "Invalid remainder length %d", (int)h->remainder);
+		return fail(e, RX_PROTOCOL, "Invalid remainder length %d [%s]", (int)h->remainder, say_role());
 	return 0;
 }
 

@@ -9,6 +9,7 @@
 #include <zlib.h>
 #include <zstd.h>
 
+#include "base/say.h"
 #include "protocol/wire.h"
 
 #define OUT_SIZE ((size_t)256 << 10)   /* most that one call decodes */
@@ -129,10 +130,8 @@ bool token_in_wants_blocks(const struct token_in *t)
 /* first … first + more, checked against the block count. */
 static int take_match(struct token_in *t, struct token *tok, uint64_t first, uint32_t more, struct err *e)
 {
-	if (!t->count)
-		return fail(e, RX_PROTOCOL, "got a block match with no basis file");
 	if (first + more >= t->count)
-		return fail(e, RX_PROTOCOL, "Invalid block index %llu (count=%u)", (unsigned long long)(first + more), t->count);
+		return fail(e, RX_PROTOCOL, "Invalid block index %llu (count=%u) [%s]", (unsigned long long)(first + more), t->count, say_role());
 	*tok = (struct token){ .kind = TOKEN_MATCH, .block = (uint32_t)first, .run = more + 1 };
 	return 0;
 }

@@ -2,6 +2,7 @@
  * wire.c - filter rules on the wire (spec 04 §9).
  */
 #include "config.h"
+#include "base/say.h"
 #include "filter/rules.h"
 #include "protocol/wire.h"
 
@@ -34,7 +35,7 @@ int filt_recv(struct filter_list *l, struct rd *r, int proto)
 		if (!len)
 			return 0;
 		if (len >= FILT_WIRE_MAX)
-			return rd_fail(r, RX_MALLOC, "buffer overflow: recv_rules (%u)", len);
+			return rd_fail(r, RX_MALLOC, "[%s] buffer overflow: recv_rules", say_role());
 		rd_bytes(r, text, len);
 		if (r->failed)
 			return -1;

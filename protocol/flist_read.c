@@ -127,7 +127,7 @@ static int general_name(struct entry *d, size_t len)
 static int name_overflow(struct entry *d, unsigned l1, uint32_t l2)
 {
 	say(SAY_ERROR, "overflow: xflags=0x%x l1=%u l2=%d lastname=%s [%s]", d->xf, l1, (int32_t)l2, d->s->prev.name, say_role());
-	return rd_fail(d->r, RX_MALLOC, "buffer overflow: name of a file-list entry [%s]", say_role());
+	return rd_fail(d->r, RX_MALLOC, "[%s] buffer overflow: recv_file_entry", say_role());
 }
 
 static int read_name(struct entry *d)

@@ -290,7 +290,7 @@ static int item(struct recv *r, int32_t ndx)
 	if (r->p->version == 29 && ndx == flist_first(r->set)->count && r->item.flags == ITEM_IS_NEW)
 		return 0;
 	if (!fl)
-		return rd_fail(r->in, RX_PROTOCOL, "File-list index %d not in %d - %d [%s]", ndx,
+		return rd_fail(r->in, RX_PROTOCOL, "File-list index %d not in %d - %d (read_ndx_and_attrs) [%s]", ndx,
 			       flist_first(r->set)->ndx_start - 1, last->ndx_start + last->count - 1, say_role());
 	if (!e)
 		return rd_fail(r->in, RX_PROTOCOL, "refusing transfer of cleared file index %d [%s]", ndx, say_role());

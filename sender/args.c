@@ -419,8 +419,14 @@ static int one_argument(struct sender *s, const char *arg, bool listed)
 	bool is_dir;
 	int rc;
 
-	if (strlen(arg) > PATH_LIMIT)
-		return rd_fail(s->r, RX_MALLOC, "source argument is too long: %.100s...", arg);
+	if (strlen(arg) > PATH_LIMIT) {
+		char cut[PATH_LIMIT];
+
+		snprintf(cut, sizeof cut, "%s", arg + (*arg == '/'));
+		s->x->io_error |= IOERR_GENERAL;
+		say_errno(SAY_ERROR_XFER, ENAMETOOLONG, "link_stat %s failed", place_show_path(s, cut));
+		return 0;
+	}
 	if (!s->o->relative)
 		arg_parse_plain(arg, &p);
 	else if (arg_parse_relative(arg, &p) < 0)

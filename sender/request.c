@@ -15,8 +15,8 @@ struct fent *request_entry(struct sender *s, int32_t ndx, struct flist **out)
 	struct fent *e = fl ? flist_entry(fl, ndx) : NULL;
 
 	if (!fl)
-		rd_fail(s->r, RX_PROTOCOL, "File-list index %d not in %d - %d [%s]", ndx, first ? first->ndx_start : 0,
-			last ? last->ndx_start + last->count - 1 : -1, say_role());
+		rd_fail(s->r, RX_PROTOCOL, "File-list index %d not in %d - %d (read_ndx_and_attrs) [%s]", ndx,
+			first ? first->ndx_start - 1 : 0, last ? last->ndx_start + last->count - 1 : -1, say_role());
 	else if (!e)
 		rd_fail(s->r, RX_PROTOCOL, "refusing transfer of cleared file index %d [%s]", ndx, say_role());
 	*out = fl;

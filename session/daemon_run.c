@@ -126,7 +126,7 @@ static void apply_policy(struct session *s, const struct session_start *st)
 		o->temp_dir = m->temp_dir;
 }
 
-static int check_direction(struct session *s, const struct session_policy *m)
+static int check_direction(struct session *s, const struct session_policy *m, const struct options *p)
 {
 	struct rd *r = &s->conn.in;
 
@@ -137,6 +137,8 @@ static int check_direction(struct session *s, const struct session_policy *m)
 	if (s->o.remove_source && m->read_only)
 		return rd_fail(r, RX_USAGE, "ERROR: --%s cannot be used with a read-only module",
 			       s->o.remove_source == 1 ? "remove-source-files" : "remove-sent-files");
+	if (s->o.am_sender && p->no_words)
+		return rd_fail(r, RX_USAGE, "ERROR: do_server_sender called without args");
 	return 0;
 }
 
@@ -253,11 +255,11 @@ static int run(struct session *s, const struct session_start *st, struct request
 	c->bwlimit = s->o.bwlimit * 1024u;
 	if (c->timeout && s->p.version >= 31)
 		conn_post_int(c, MSG_IO_TIMEOUT, (int32_t)c->timeout);
-	if (!s->o.am_sender && check_direction(s, &st->policy) < 0)
+	if (!s->o.am_sender && check_direction(s, &st->policy, &rq->p) < 0)
 		return -1;
 	if (start_item_log(s, st, &rq->log) < 0)
 		return -1;
-	if (session_filters(s, &rq->p) < 0 || (s->o.am_sender && check_direction(s, &st->policy) < 0))
+	if (session_filters(s, &rq->p) < 0 || (s->o.am_sender && check_direction(s, &st->policy, &rq->p) < 0))
 		return -1;
 	return session_role(s);
 }

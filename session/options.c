@@ -523,6 +523,7 @@ int options_parse(struct options *p, const char *const *words, int count, bool f
 	/* In secluded mode what is left of the first batch is debris of old clients (05 §3.3). */
 	if (rc == 0 && !(p->secluded && first_batch)) {
 		rest = poptGetArg(pc);
+		p->no_words = !rest;
 		if (rest && strcmp(rest, "."))
 			rc = add_path(p, rest);
 		while (rc == 0 && (rest = poptGetArg(pc)))

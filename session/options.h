@@ -20,6 +20,7 @@ struct options {
 	bool server;                   /* --server was met */
 	const char **paths;            /* words behind the first "." */
 	int npaths;
+	bool no_words;                 /* nothing behind the options, not even the "." */
 	size_t paths_cap;
 	int exit_code;                 /* of the first mistake; 0 = none */
 	char error[512];               /* its text, to be shown behind options_prefix() */
