@@ -172,10 +172,10 @@ ssize_t sbf_listxattr(int fd, char *list, size_t size);
 int sbf_setxattr(int fd, const char *name, const void *value, size_t size);
 int sbf_removexattr(int fd, const char *name);
 
-/* Descriptors to be closed together: the kernel hands out neighbouring numbers, and a run of them is closed by one
-   call. Files stay open the longer, so whoever queues them closes the run before it waits. Start zeroed. */
+/* Descriptors to be closed together: runs of neighbouring numbers, as the kernel hands them out, are closed by one call
+   each. Files stay open the longer, so whoever queues them closes them before it waits. Start zeroed. */
 #define FD_RUN_MAX 32u
-struct fd_run { int first; unsigned count; };
+struct fd_run { unsigned count; int fd[FD_RUN_MAX]; };
 void sbf_close_later(struct fd_run *run, int fd);       /* takes fd */
 void sbf_close_run(struct fd_run *run);
 

@@ -220,23 +220,42 @@ int sb_create_temp(struct sb *sb, const char *dir, const char *base, unsigned fl
 	return r;
 }
 
+static void close_span(unsigned first, unsigned last)
+{
+	if (first < last && kclose_range(first, last, 0) == 0)
+		return;
+	for (unsigned fd = first; fd <= last; fd++)
+		close((int)fd);
+}
+
 void sbf_close_run(struct fd_run *run)
 {
-	unsigned first = (unsigned)run->first, n = run->count;
+	unsigned n = run->count, first = 0;
+	int *v = run->fd;
 
+	/* In order already, but for numbers that had become free in between. */
+	for (unsigned i = 1; i < n; i++) {
+		int fd = v[i];
+		unsigned j = i;
+
+		for (; j && v[j - 1] > fd; j--)
+			v[j] = v[j - 1];
+		v[j] = fd;
+	}
+	for (unsigned i = 1; i <= n; i++) {
+		if (i < n && v[i] == v[i - 1] + 1)
+			continue;
+		close_span((unsigned)v[first], (unsigned)v[i - 1]);
+		first = i;
+	}
 	run->count = 0;
-	if (n > 1 && kclose_range(first, first + n - 1, 0) == 0)
-		return;
-	for (unsigned i = 0; i < n; i++)
-		close((int)(first + i));
 }
 
 void sbf_close_later(struct fd_run *run, int fd)
 {
-	if (run->count == FD_RUN_MAX || (run->count && (unsigned)fd != (unsigned)run->first + run->count))
+	if (run->count == FD_RUN_MAX)
 		sbf_close_run(run);
-	if (!run->count++)
-		run->first = fd;
+	run->fd[run->count++] = fd;
 }
 
 int sb_temp_name(struct sb *sb, const char *dir, const char *base, char name[SB_NAME_MAX + 1])

@@ -914,41 +914,51 @@ static bool is_open(int fd)
 	return fcntl(fd, F_GETFD) >= 0;
 }
 
+/* Queues FD_RUN_MAX descriptors of base …: every step-th, from the given one on. */
+static void queue_all(struct fd_run *run, int base, int from, int step)
+{
+	int n = (int)FD_RUN_MAX;
+
+	for (int i = 0; i < n; i++)
+		sbf_close_later(run, base + (from + i * step) % n);
+}
+
 static void runs_of_descriptors(void **state)
 {
+	/* In order; with one number in the wrong place; downwards; all in disorder. */
+	static const int ways[][2] = { { 0, 1 }, { (int)FD_RUN_MAX - 1, 1 }, { (int)FD_RUN_MAX - 1, (int)FD_RUN_MAX - 1 }, { 3, 7 } };
 	struct fd_run run = { 0 };
 	int base = 200, n = (int)FD_RUN_MAX;
 
 	(void)state;
-	/* A gap ends a run, and so does its greatest length; what is not queued stays open. */
-	for (int i = 0; i <= n + 2; i++)
+	sbf_close_run(&run);
+	for (size_t w = 0; w < ARRAY_SIZE(ways); w++) {
+		for (int i = 0; i <= n; i++)
+			assert_int_equal(dup2(0, base + i), base + i);
+		queue_all(&run, base, ways[w][0], ways[w][1]);
+		assert_int_equal(run.count, n);
+		for (int i = 0; i < n; i++)
+			assert_true(is_open(base + i));
+		/* One too many closes the others. */
+		sbf_close_later(&run, base + n);
+		assert_int_equal(run.count, 1);
+		for (int i = 0; i < n; i++)
+			assert_false(is_open(base + i));
+		assert_true(is_open(base + n));
+		sbf_close_run(&run);
+		assert_false(is_open(base + n));
+	}
+	/* What is not queued stays open: numbers 2 and 4 of six. */
+	for (int i = 0; i < 6; i++)
 		assert_int_equal(dup2(0, base + i), base + i);
+	for (int i = 0; i < 4; i++)
+		sbf_close_later(&run, base + (int[]){ 5, 0, 3, 1 }[i]);
 	sbf_close_run(&run);
-	sbf_close_later(&run, base);
-	sbf_close_later(&run, base + 2);
-	assert_false(is_open(base));
-	assert_true(is_open(base + 1) && is_open(base + 2));
-	for (int i = 3; i < n + 2; i++)
-		sbf_close_later(&run, base + i);
-	assert_int_equal(run.count, n);
-	assert_true(is_open(base + 2) && is_open(base + n + 1));
-	sbf_close_later(&run, base + n + 2);
-	assert_int_equal(run.count, 1);
-	for (int i = 2; i < n + 2; i++)
-		assert_false(is_open(base + i));
-	assert_true(is_open(base + n + 2));
-	sbf_close_run(&run);
-	assert_false(is_open(base + n + 2));
-	assert_true(is_open(base + 1));
-	close(base + 1);
-	/* downwards: no run */
-	assert_int_equal(dup2(0, base), base);
-	assert_int_equal(dup2(0, base + 1), base + 1);
-	sbf_close_later(&run, base + 1);
-	sbf_close_later(&run, base);
-	assert_false(is_open(base + 1));
-	sbf_close_run(&run);
-	assert_false(is_open(base));
+	assert_int_equal(run.count, 0);
+	for (int i = 0; i < 6; i++)
+		assert_int_equal(is_open(base + i), i == 2 || i == 4);
+	close(base + 2);
+	close(base + 4);
 }
 
 int main(void)
