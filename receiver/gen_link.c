@@ -297,6 +297,10 @@ static int make_device(struct gen *g, struct gitem *it)
 
 	if (g->rx->dry)
 		return 0;
+	if (!bk) {
+		say_failed(g, it, NODE_DEVICE, "", -EPERM);
+		return -1;
+	}
 	rc = dest_broker_dir(g->rx, it->dir, dir);
 	if (rc == 0)
 		rc = broker_mktemp(bk, dir, it->leaf, it->e->mode & S_IFMT, x->rdev_major, x->rdev_minor, temp, &node);

@@ -90,21 +90,23 @@ static int parse_from(struct idrule *r, char *from, const char *opt, struct err 
 static int parse_rules(struct idmap *m, bool is_group, const char *text, struct err *err)
 {
 	const char *opt = is_group ? "groupmap" : "usermap";
-	struct idrule **tail = &m->rules[is_group];
-	char *s, *next;
+	struct idrule **list = &m->rules[is_group];
+	char *all, *s, *comma;
 
 	if (!text)
 		return 0;
-	s = arena_strndup(m->arena, text, strlen(text));
-	if (!s)
+	all = arena_strndup(m->arena, text, strlen(text));
+	if (!all)
 		return fail(err, RX_MALLOC, "out of memory in --%s", opt);
-	for (; s; s = next) {
+	/* From the end: that is the order in which the complaints are expected. */
+	do {
 		struct idrule *r = arena_alloc(m->arena, sizeof *r, 8);
 		char *colon;
 
-		next = strchr(s, ',');
-		if (next)
-			*next++ = 0;
+		comma = strrchr(all, ',');
+		s = comma ? comma + 1 : all;
+		if (comma)
+			*comma = 0;
 		if (!r)
 			return fail(err, RX_MALLOC, "out of memory in --%s", opt);
 		*r = (struct idrule){ 0 };
@@ -124,9 +126,9 @@ static int parse_rules(struct idmap *m, bool is_group, const char *text, struct 
 			say(SAY_ERROR, "Unknown --%s name on receiver: %s", opt, s);
 			continue;
 		}
-		*tail = r;
-		tail = &r->next;
-	}
+		r->next = *list;
+		*list = r;
+	} while (comma);
 	return 0;
 }
 

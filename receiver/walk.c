@@ -201,6 +201,9 @@ static bool makes_node(const struct gen *g, const struct fent *e)
 		return false;
 	if (FENT_IS_DEV(e) && g->rx->fake)
 		return g->o->devices;
+	/* Who insists on it may fail at it. */
+	if (FENT_IS_DEV(e) && !g->rx->x->broker && g->o->super == 1 && !g->rx->x->module)
+		return g->o->devices;
 	if (FENT_IS_DEV(e))
 		/* A module without the super-user's ids may have nodes too, if it lists them: they belong to its user. */
 		return g->o->devices && g->o->devices_allowed && g->rx->x->broker &&

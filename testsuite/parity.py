@@ -62,7 +62,7 @@ class Way:
 
 
 RACY = (b"write error", b"unexpectedly closed", b"Broken pipe", b"Connection reset", b"error in socket IO", b"error in rsync protocol data stream",
-        b"received SIGUSR1")
+        b"received SIGUSR1", b"protocol incompatibility (code 2) [Receiver]")
 
 
 def lines(text, root, failed):
