@@ -112,11 +112,9 @@ static void check_module(struct daemon *d, const struct conf_module *m)
 		warn(m, "\"insecure links\" is on");
 	if (v[CP_AUTH_USERS].str[0] && !v[CP_AUTH_DIGEST].str[0])
 		warn(m, "\"auth users\" without \"auth digest\": old clients log in with md5 or md4");
-	if (!d->root && (v[CP_UID].set || v[CP_GID].set))
-		warn(m, "\"uid\" and \"gid\" have no effect: the daemon does not run as root");
 	if (!strchr(v[CP_UID].str, '%') && !strchr(v[CP_GID].str, '%') &&
 	    ident_resolve(&id, v[CP_UID].str, v[CP_GID].str, d->root, why, sizeof why) < 0)
-		warn(m, "%s", why);
+		warn(m, "connections will be refused: %s", why);
 	else if (d->root && id.set)
 		printf("  runs as uid %u gid %u\n", (unsigned)id.uid, (unsigned)id.gid);
 	if (device_policy_parse(v[CP_DEVICE_NODES].str, &dev, why, sizeof why) < 0) {

@@ -117,11 +117,32 @@ static int parse_groups(struct identity *id, const char *list, char *why, size_t
 	return 0;
 }
 
+/* Without root nothing can be switched: what a module names must be what the daemon is already. */
+static int check_own(struct identity *id, const char *uid, const char *gid, char *why, size_t size)
+{
+	if (*gid && parse_groups(id, gid, why, size) < 0)
+		return -1;
+	for (size_t i = 0; i < id->ngroups; i++)
+		if (id->groups[i] != getegid()) {
+			snprintf(why, size, i ? "setgroups failed" : "setgid failed");
+			return -1;
+		}
+	if (*uid && !ident_user(uid, &id->uid)) {
+		snprintf(why, size, "invalid uid %s", uid);
+		return -1;
+	}
+	if (*uid && id->uid != geteuid()) {
+		snprintf(why, size, "setuid failed");
+		return -1;
+	}
+	return 0;
+}
+
 int ident_resolve(struct identity *id, const char *uid, const char *gid, bool root, char *why, size_t size)
 {
 	*id = (struct identity){ .set = root };
 	if (!root)
-		return 0;
+		return check_own(id, uid, gid, why, size);
 	if (!*uid)
 		uid = "nobody";
 	if (!ident_user(uid, &id->uid)) {

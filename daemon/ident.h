@@ -19,8 +19,8 @@ struct identity {
 	size_t ngroups;
 };
 
-/* Resolves a module's expanded `uid` and `gid`. As root both have a default (nobody). 0, or -1 with the text
-   for the client behind "@ERROR: " in why. */
+/* Resolves a module's expanded `uid` and `gid`. As root both have a default (nobody); without root neither may
+   name anybody else. 0, or -1 with the text for the client behind "@ERROR: " in why. */
 int ident_resolve(struct identity *id, const char *uid, const char *gid, bool root, char *why, size_t size);
 
 /* One name or number. False if unknown. Digits that do not fit are unknown; so is (uid_t)-1. */

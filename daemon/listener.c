@@ -281,8 +281,8 @@ static int claim_pid_file(struct listener *l)
 	if (!strcmp(step, "open pid-file directory")) {
 		const char *slash = strrchr(path, '/');
 
-		say(SAY_ERROR, "failed to open pid-file directory \"%.*s\": %s", slash ? (int)(slash - path) : 1,
-		    slash ? path : ".", strerror(-l->pid_fd));
+		say(SAY_ERROR, "rsync: [Receiver] failed to open pid-file directory \"%.*s\": %s (%d)", slash ? (int)(slash - path) : 1,
+		    slash ? path : ".", strerror(-l->pid_fd), -l->pid_fd);
 	} else {
 		say(SAY_ERROR, "failed to %s pid file %s: %s", step, path, strerror(-l->pid_fd));
 	}
@@ -334,6 +334,7 @@ int listener_run(struct daemon *d)
 	log_to_stderr(!detach);
 	notify_init();
 	if (claim_pid_file(&l) < 0) {
+		log_exit(RX_FILEIO, "Receiver");
 		buf_free(&l.pid_file);
 		return RX_FILEIO;
 	}
@@ -341,6 +342,8 @@ int listener_run(struct daemon *d)
 	mem_settle();
 	if (l.exit_code == RX_OK)
 		notify_ready((unsigned)d->conf->nmodules);
+	else
+		log_exit(l.exit_code, "Receiver");
 	while (l.exit_code == RX_OK && !l.stop) {
 		if (poll(l.fds, l.n, notify_watchdog(clock_ms())) < 0) {
 			if (errno == EINTR)

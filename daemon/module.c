@@ -31,7 +31,7 @@ static int take_slot(struct connection *c, struct gate_verdict *v)
 	path = conn_string(c, CP_LOCK_FILE);
 	c->lock_fd = lockfile_open(path);
 	if (c->lock_fd < 0) {
-		log_printf("failed to open lock file %s: %s", path, strerror(-c->lock_fd));
+		log_printf("rsync: [Receiver] failed to open lock file %s: %s (%d)", path, strerror(-c->lock_fd), -c->lock_fd);
 		verdict_error(v, "failed to open lock file");
 		return -1;
 	}

@@ -44,7 +44,7 @@ static void apply(int fd, const char *name, const char *value)
 		else
 			r = setsockopt(fd, options[i].level, options[i].option, &v, sizeof v);
 		if (r < 0)
-			log_printf("failed to set socket option %s: %s", name, strerror(errno));
+			log_printf("rsync: [Receiver] failed to set socket option %s: %s (%d)", name, strerror(errno), errno);
 		return;
 	}
 	log_printf("Unknown socket option %s", name);
