@@ -84,6 +84,40 @@ static void check_names(const struct conf_module *m, const char *list)
 	}
 }
 
+static bool device_mount(const struct daemon *d, const struct conf_module *m, char *why, size_t size)
+{
+	const struct conf_value *v = m->v;
+	_cleanup_buf_ struct buf path = BUF_INIT(NULL);
+	const char *where = daemon_string(&v[CP_PATH], &path);
+	struct device_policy dev;
+	bool makes, opens;
+	int nodev;
+
+	if (device_policy_parse(v[CP_DEVICE_NODES].str, &dev, why, size) < 0 || device_policy_none(&dev) || strchr(where, '%'))
+		return false;
+	makes = d->root && v[CP_READ_ONLY].num <= 0;
+	opens = v[CP_DEVICE_OPEN].num > 0;
+	nodev = opfile_nodev(where);
+	if (nodev > 0 && opens)
+		snprintf(why, size, "\"device open\" has no effect: %s is mounted nodev", where);
+	else if (nodev > 0 && makes)
+		snprintf(why, size, "%s is mounted nodev: device nodes are stored there, and nobody can open them", where);
+	else if (nodev == 0 && makes && !opens)
+		snprintf(why, size, "makes device nodes in %s, which is not mounted nodev: whoever can reach them there can open them", where);
+	else
+		return false;
+	return true;
+}
+
+void check_mounts(const struct daemon *d)
+{
+	char why[300];
+
+	for (size_t i = 0; i < d->conf->nmodules; i++)
+		if (device_mount(d, d->conf->modules[i], why, sizeof why))
+			log_printf("module %s: %s", d->conf->modules[i]->name, why);
+}
+
 static void check_module(struct daemon *d, const struct conf_module *m)
 {
 	const struct conf_value *v = m->v;
@@ -121,8 +155,10 @@ static void check_module(struct daemon *d, const struct conf_module *m)
 		problems++;
 		warn(m, "\"device nodes\": %s", why);
 	} else if (!device_policy_none(&dev) && !d->root) {
-		warn(m, "\"device nodes\" has no effect: the daemon does not run as root");
+		warn(m, "\"device nodes\" makes no nodes: the daemon does not run as root");
 	}
+	if (device_mount(d, m, why, sizeof why))
+		warn(m, "%s", why);
 	if (quota_parse(m, &quota, why, sizeof why) < 0) {
 		problems++;
 		warn(m, "%s", why);
@@ -142,6 +178,7 @@ static void print_layers(struct daemon *d, const struct conf_module *m)
 	char why[300];
 
 	p.root_fd = dir.fd;
+	p.nodev = m->v[CP_INSECURE_LINKS].num <= 0;
 	p.dirs = &dir;
 	p.ndirs = 1;
 	if (ident_resolve(&id, m->v[CP_UID].str, m->v[CP_GID].str, d->root, why, sizeof why) == 0) {

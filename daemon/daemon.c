@@ -211,7 +211,9 @@ int daemon_prove(struct daemon *d, struct err *e)
 	p.set_ids = d->root;
 	p.uid = d->gate_uid;
 	p.gid = d->gate_gid;
+	p.nodev = true;
 	log_missing_layers(&p);
+	p.nodev = false; /* no mount of a directory that is gone */
 	return confine_self_test(CONFINE_WORKER_RECV, &p, e);
 }
 

@@ -71,6 +71,9 @@ int daemon_prepare(struct daemon *d, struct err *e);
    logs the layers that this machine cannot give. */
 int daemon_prove(struct daemon *d, struct err *e);
 
+/* Logs what is to be said about the mounts that modules with device nodes are on. */
+void check_mounts(const struct daemon *d);
+
 /* Opens the log that holds before a module is known. */
 void daemon_open_log(struct daemon *d);
 

@@ -114,6 +114,7 @@ static int daemon_main(int argc, char **argv)
 		say(SAY_ERROR, "%s", e.text);
 		return e.code;
 	}
+	check_mounts(&d);
 	return listener_run(&d);
 }
 

@@ -60,7 +60,7 @@ struct gate_verdict {
 	char text[1400];                /* with its line feed */
 };
 
-struct worker_request { struct chan_head head; uint8_t sending, wants_devices; uint8_t pad[2]; char request[2048]; };
+struct worker_request { struct chan_head head; uint8_t sending, device_ops; uint8_t pad[2]; char request[2048]; };
 /* refused: the pre-xfer exec said no, text is for the client. */
 struct worker_go { struct chan_head head; uint32_t refused; char text[PRE_XFER_TEXT]; };
 struct worker_arg { struct chan_head head; char text[5120]; };

@@ -32,7 +32,7 @@ struct monitor_link {
 static int tell_request(void *ctx, const struct session_request *rq, char *message)
 {
 	struct monitor_link *l = ctx;
-	struct worker_request q = { .sending = rq->sending, .wants_devices = rq->wants_devices };
+	struct worker_request q = { .sending = rq->sending, .device_ops = (uint8_t)rq->device_ops };
 	struct worker_go a;
 	int r = 0;
 
@@ -81,6 +81,18 @@ static const char *item_format(struct connection *c)
 	return conn_num(c, CP_TRANSFER_LOGGING) > 0 ? conn_string(c, CP_LOG_FORMAT) : NULL;
 }
 
+/* BROKER_MAY_* of the module: only root makes nodes; what may be opened, its user may open. */
+static unsigned device_powers(const struct connection *c)
+{
+	unsigned may = 0;
+
+	if (device_policy_none(&c->devices))
+		return 0;
+	if (conn_num(c, CP_DEVICE_OPEN) > 0)
+		may = BROKER_MAY_READ | (c->read_only ? 0 : BROKER_MAY_WRITE);
+	return may | (c->read_only || !c->d->root ? 0 : BROKER_MAY_MAKE);
+}
+
 static void fill_policy(struct connection *c, struct session_policy *p)
 {
 	*p = (struct session_policy){
@@ -103,7 +115,7 @@ static void fill_policy(struct connection *c, struct session_policy *p)
 		.temp_dir = conn_string(c, CP_TEMP_DIR),
 		.filter = c->filter,
 		.super_allowed = c->id.set ? c->id.uid == 0 : geteuid() == 0,
-		.device_open = conn_num(c, CP_DEVICE_OPEN) > 0,
+		.device_make = device_powers(c) & BROKER_MAY_MAKE, .device_open = conn_num(c, CP_DEVICE_OPEN) > 0,
 		.log_format = item_format(c), .log_json = !strcasecmp(c->m->v[CP_LOG_FORM].str, "json"),
 		.module_path = buf_str(&c->path),
 	};
@@ -172,6 +184,7 @@ static int confine_worker(struct connection *c, struct monitor_link *l)
 		keep[p.nkeep++] = c->broker.worker_fd;
 	p.keep_fds = keep;
 	p.root_fd = jail;
+	p.nodev = !c->outer;
 	p.dirs = &dir;
 	p.ndirs = 1;
 	p.memory = c->quota.memory;
@@ -216,7 +229,6 @@ static _Noreturn void worker_process(struct connection *c, struct chan end)
 		_exit(RX_UNSUPPORTED);
 	if (log_fd() < 0)
 		log_set_relay(relay_line, &link);
-	sb_devices(&c->devices);
 	if (c->broker.worker_fd >= 0) {
 		broker_init(&broker, c->broker.worker_fd);
 		broker.policy = &c->devices;
@@ -246,10 +258,12 @@ static int on_request(struct chan_server *srv, const void *msg, int fd)
 	c->request[sizeof c->request - 1] = '\0';
 	if (c->broker.pid > 0) {
 		/* The answer only takes away: a transfer that asked for no nodes has nobody to make them. */
-		if (q->sending || !q->wants_devices)
-			broker_stop(&c->broker);
+		unsigned ops = q->device_ops & device_powers(c) & (q->sending ? BROKER_MAY_READ : ~0u);
+
+		if (ops)
+			broker_phase_begin(&c->broker, ops);
 		else
-			broker_phase_begin(&c->broker);
+			broker_stop(&c->broker);
 	}
 	a.refused = !hooks_pre(c, a.text, sizeof a.text);
 	if (!a.refused)
@@ -340,14 +354,14 @@ static const struct chan_rule worker_rules[] = {
 static int start_broker(struct connection *c)
 {
 	struct broker_config cfg = {
-		.root_fd = anchor_fd(c->root), .policy = c->devices, .allow_open = conn_num(c, CP_DEVICE_OPEN) > 0,
+		.root_fd = anchor_fd(c->root), .policy = c->devices, .may = device_powers(c),
 		.set_ids = c->id.set, .uid = c->id.uid, .gid = c->id.gid,
 		.audit_fd = log_fd(), .audit_json = !strcasecmp(c->m->v[CP_LOG_FORM].str, "json"), .audit_required = !strcasecmp(c->m->v[CP_DEVICE_AUDIT].str, "require"),
 	};
 	_cleanup_close_ int sink = -1;
 	struct err e = { 0 };
 
-	if (device_policy_none(&c->devices) || c->read_only || !c->d->root)
+	if (!cfg.may)
 		return 0;
 	if (cfg.audit_fd < 0) {
 		/* The log is syslog: the broker gets a socket of its own to it, and writes records in its form. */

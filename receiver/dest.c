@@ -9,6 +9,7 @@
 
 #include "base/text.h"
 #include "filter/filter.h"
+#include "sandbox/broker.h"
 #include "sandbox/places.h"
 
 /* How links inside a path that the user gave are treated: a module's clients stay inside it. */
@@ -97,6 +98,16 @@ int dest_broker_dir(const struct rx *rx, const char *dir, char *out)
 	if (rx->x->places && places_find(rx->x->places, rx->dest_path, &start, &rest) < 0)
 		return -ENOENT;
 	return path_join(out, rest, dir) < 0 ? -ENAMETOOLONG : 0;
+}
+
+int dest_open_device(const struct rx *rx, const char *dir, const char *leaf, bool for_write)
+{
+	char at[PATH_LIMIT + 1];
+	int fd, rc = rx->x->broker ? dest_broker_dir(rx, dir, at) : -EPERM;
+
+	if (rc == 0)
+		rc = broker_open(rx->x->broker, at, leaf, for_write, &fd);
+	return rc < 0 ? rc : fd;
 }
 
 /* lstat of the last component, through the links that its parents may be. */

@@ -18,6 +18,9 @@ void dest_close(struct rx *rx);
 /* Where a directory of the destination lies as the device broker sees it. out: PATH_LIMIT + 1 bytes. Negative errno. */
 int dest_broker_dir(const struct rx *rx, const char *dir, char *out);
 
+/* Opens the device node dir/leaf of the destination, through the broker. fd or negative errno. */
+int dest_open_device(const struct rx *rx, const char *dir, const char *leaf, bool for_write);
+
 /* Opens a file that an option names (--files-from), as the working directory sees it: the fd or a negative errno. */
 int dest_open_file(struct rx *rx, const char *name);
 

@@ -2,6 +2,7 @@
  * gen_file.c - regular files: skip, up to date, or request (spec 08 §2 rules 16-25).
  */
 #include "config.h"
+#include "receiver/dest.h"
 #include "receiver/gen.h"
 
 #include <errno.h>
@@ -169,7 +170,8 @@ static void request(struct gen *g, struct gitem *it, struct basis *b, const stru
 	if (dev)
 		q.flags |= RQ_DEVICE;
 	if (b->found && !whole && !g->o->dry_run) {
-		fd = sb_open_read(b->sb, b->dir, b->name[0] ? b->name : it->leaf, dev ? SB_DEVICE_OK : 0, &b->st);
+		fd = dev ? dest_open_device(g->rx, b->dir, it->leaf, false) :
+			   sb_open_read(b->sb, b->dir, b->name[0] ? b->name : it->leaf, 0, &b->st);
 		if (fd < 0 && fd != -ENOENT) {
 			say_errno(SAY_WARNING, -fd, "failed to open %s, continuing", FULL(g->rx, b->dir, it->leaf));
 			/* It cannot be read: it is replaced as if it were new. */

@@ -2,6 +2,7 @@
  * recv_file.c - one delivery: tokens become a file (spec 03 §12, 08 §8).
  */
 #include "config.h"
+#include "receiver/dest.h"
 #include "receiver/recv.h"
 
 #include <errno.h>
@@ -58,7 +59,8 @@ static int open_basis(struct delivery *d)
 		return h->alt[type] ? sb_open_read(h->alt[type], d->dir, d->leaf, 0, NULL) : -ENOENT;
 	switch (type) {
 	case BASIS_FNAME:
-		return sb_open_read(h->dest, d->dir, d->leaf, d->req->flags & RQ_DEVICE ? SB_DEVICE_OK : 0, NULL);
+		return d->req->flags & RQ_DEVICE ? dest_open_device(d->r->rx, d->dir, d->leaf, false) :
+						   sb_open_read(h->dest, d->dir, d->leaf, 0, NULL);
 	case BASIS_PARTIAL_DIR:
 		return partial_name(h, d->dir, &sb, path) < 0 ? -ENOENT : sb_open_read(sb, path, d->leaf, 0, NULL);
 	case BASIS_BACKUP:
@@ -104,13 +106,14 @@ static int open_inplace(struct delivery *d)
 			return -ENOENT;
 		dir = path;
 		flags = 0;
-	} else if (d->req->flags & RQ_DEVICE) {
-		flags = SB_DEVICE_OK;
 	} else if (r->o->sparse && r->o->whole_file) {
 		flags |= SB_TRUNC;
 	}
-	fd = sb_open_write(sb, dir, d->leaf, flags, 0600, NULL);
-	if (fd == -EACCES && !d->part)
+	if (!d->part && d->req->flags & RQ_DEVICE)
+		fd = dest_open_device(r->rx, dir, d->leaf, true);
+	else
+		fd = sb_open_write(sb, dir, d->leaf, flags, 0600, NULL);
+	if (fd == -EACCES && !d->part && !(d->req->flags & RQ_DEVICE))
 		fd = open_readonly(d);
 	if (fd < 0)
 		return fd;

@@ -261,7 +261,7 @@ static void walk_entry(struct gen *g, struct gitem *it)
 	} else if (FENT_IS_REG(e)) {
 		gen_file(g, it);
 	} else {
-		if (FENT_IS_DEV(e) && !g->rx->x->broker)
+		if (FENT_IS_DEV(e) && !g->o->devices_allowed)
 			gen_audit_refusal(g, e);
 		if (info_gte(g->o, INFO_NONREG, 1))
 			say(SAY_INFO, "skipping non-regular file \"%s\"", ENAME(e));

@@ -52,6 +52,14 @@ int device_policy_check(const struct device_policy *p, mode_t type, uint32_t maj
 
 /* ---- the monitor's side ---- */
 
+/* What a broker does; the phase grants a part of what its configuration has. */
+enum {
+	BROKER_MAY_MAKE = 1 << 0,       /* create, move and link nodes */
+	BROKER_MAY_READ = 1 << 1,       /* open nodes for reading (--copy-devices; the basis of --write-devices) */
+	BROKER_MAY_WRITE = 1 << 2,      /* open nodes for writing (--write-devices) */
+};
+#define BROKER_MAY_OPEN ((unsigned)(BROKER_MAY_READ | BROKER_MAY_WRITE))
+
 struct broker_limits {
 	uint32_t per_session;   /* creations; 0: 100 000 */
 	uint32_t per_second;    /* 0: 2 000 */
@@ -60,9 +68,11 @@ struct broker_limits {
 struct broker_config {
 	int root_fd;            /* module root: becomes the broker's "/" where permitted */
 	struct device_policy policy;
-	bool allow_open;        /* `device open` */
-	bool any_parent;        /* not a module but the invoking user's own authority: nodes may be made in
-	                           directories of any owner (spec 09 D4). Never for a daemon. */
+	unsigned may;           /* BROKER_MAY_*: what this broker will ever do; its process gives up the rest */
+	bool own_authority;     /* not a module but the invoking user's own authority: directories may have any owner and
+	                           lie on other mounts (spec 09 D4). Never for a daemon. */
+	const struct confine_dir *dirs; /* what may be reached, for Landlock; NULL: root_fd and all beneath it */
+	size_t ndirs;
 	bool set_ids;           /* as struct confine_params */
 	uid_t uid;
 	gid_t gid;
@@ -83,14 +93,14 @@ struct broker_handle {
 
 #define BROKER_HANDLE_INIT { .worker_fd = -1 }
 
-/* Forks and confines a broker and waits until it is ready (bounded by 5 s). Call after confine_prepare() with
-   CONFINE_BROKER (and CONFINE_BROKER_OPEN for allow_open), in a single-threaded process. The confinement report
-   is copied out when report is not NULL. */
+/* Forks and confines a broker and waits until it is ready (bounded by 5 s). Call after confine_prepare(), in a
+   single-threaded process. The confinement report is copied out when report is not NULL. */
 struct confine_report;
 int broker_start(const struct broker_config *cfg, struct broker_handle *h, struct confine_report *report, struct err *e) NODISCARD;
 
-/* The file-list phase: requests outside of it end the broker. */
-void broker_phase_begin(struct broker_handle *h);
+/* The file-list phase: requests outside of it end the broker. In it, those are judged that may (BROKER_MAY_*) has:
+   what the transfer asked for. */
+void broker_phase_begin(struct broker_handle *h, unsigned may);
 void broker_phase_end(struct broker_handle *h);
 
 /* For a process that was monitor and becomes worker: forgets the broker but for worker_fd. The broker ends when that is
@@ -154,7 +164,8 @@ int broker_move(struct broker *bk, const char *dir, const char *leaf, const char
 int broker_link(struct broker *bk, const char *dir, const char *leaf, const char *to_dir, const char *to_leaf,
 	struct broker_node *node) NODISCARD;
 
-/* Opens a covered node for reading or for writing (`device open`); *fd is the caller's. */
+/* Opens a covered node for reading or for writing; *fd is the caller's. Nothing of the node but the opening itself was
+   touched: O_NONBLOCK is off again, no O_CREAT, no O_TRUNC, never a controlling terminal. */
 int broker_open(struct broker *bk, const char *dir, const char *leaf, bool for_write, int *fd) NODISCARD;
 
 #endif

@@ -184,12 +184,17 @@ int broker_open(struct broker *bk, const char *dir, const char *leaf, bool for_w
 {
 	struct broker_request req = { .op = BROKER_OPEN, .flags = for_write ? BROKER_F_WRITE : 0 };
 	struct broker_reply rep;
+	int fl;
 	int r = put_name(&req.from, &req.parent_len, &req.leaf_len, dir, leaf);
 
 	*fd = -1;
 	if (!r)
 		r = ask(bk, &req, &rep, NULL, fd);
+	if (!r && *fd < 0)
+		r = -EPIPE;
+	if (!r && ((fl = fcntl(*fd, F_GETFL)) < 0 || fcntl(*fd, F_SETFL, fl & ~O_NONBLOCK) < 0))
+		r = -errno;
 	if (r && *fd >= 0) /* a refusal carries nothing */
 		close(TAKE_FD(*fd));
-	return r ? r : *fd >= 0 ? 0 : -EPIPE;
+	return r;
 }

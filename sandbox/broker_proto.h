@@ -66,8 +66,7 @@ struct broker_hello {
 	char text[512];
 };
 
-enum broker_phase { BROKER_BEFORE, BROKER_DURING, BROKER_AFTER };
-
+/* The phase word: BROKER_MAY_* of the transfer; 0 before and after it. */
 /* Judges the form of a message. 0: well formed; a positive errno: a request to be refused; negative: a
    violation, whose reason is in *why. */
 int broker_check_form(const void *msg, size_t len, const char **why);

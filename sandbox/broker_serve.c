@@ -127,8 +127,10 @@ int broker_check_form(const void *msg, size_t len, const char **why)
 
 static int open_at(int dir, const char *path, uint64_t flags)
 {
-	struct open_how how = { .flags = flags | O_CLOEXEC,
-		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV };
+	struct open_how how = { .flags = flags | O_CLOEXEC, .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS };
+
+	if (!st.cfg->own_authority)
+		how.resolve |= RESOLVE_NO_XDEV;
 
 	return (int)syscall(SYS_openat2, dir, path, &how, sizeof how);
 }
@@ -146,7 +148,7 @@ static int open_parent(const char *parent)
 		err = errno;
 	else if (!S_ISDIR(s.st_mode))
 		err = ENOTDIR;
-	else if (!st.cfg->any_parent && ((s.st_uid && s.st_uid != st.cfg->uid) || ((s.st_mode & 022) && !(s.st_mode & S_ISVTX))))
+	else if (!st.cfg->own_authority && ((s.st_uid && s.st_uid != st.cfg->uid) || ((s.st_mode & 022) && !(s.st_mode & S_ISVTX))))
 		err = EACCES;
 	if (!err)
 		return fd;
@@ -459,8 +461,6 @@ static int op_open(struct broker_request *req, struct outcome *o)
 	int parent, pin = -1, err;
 	struct stat s, now;
 
-	if (!st.cfg->allow_open)
-		return EPERM;
 	parent = open_parent(req->from.parent);
 	if (parent < 0)
 		return -parent;
@@ -486,8 +486,15 @@ static int op_open(struct broker_request *req, struct outcome *o)
 	return err;
 }
 
-static int perform(struct broker_request *req, struct outcome *o)
+static unsigned needs(const struct broker_request *req)
 {
+	return req->op != BROKER_OPEN ? BROKER_MAY_MAKE : req->flags & BROKER_F_WRITE ? BROKER_MAY_WRITE : BROKER_MAY_READ;
+}
+
+static int perform(struct broker_request *req, unsigned phase, struct outcome *o)
+{
+	if (!(needs(req) & phase & st.cfg->may))
+		return EPERM;
 	if (req->op == BROKER_MOVE || req->op == BROKER_LINK)
 		return op_move(req, o);
 	return req->op == BROKER_OPEN ? op_open(req, o) : op_mknod(req, o);
@@ -537,14 +544,14 @@ static void serve_one(struct broker_request *req, ssize_t len, uint32_t phase)
 	if (req->id != st.id + 1)
 		leave("request id out of order", req);
 	st.id++;
-	if (phase != BROKER_DURING)
+	if (!phase)
 		leave("outside of the file-list phase", req);
 	if (arrivals_too_many())
 		leave("ten times the permitted rate", req);
 	if (!err && st.cfg->audit_required && st.sink_failed)
 		err = EIO;
 	if (!err)
-		err = perform(req, &o);
+		err = perform(req, phase, &o);
 	if (!broker_audit(st.cfg, !err ? AUDIT_DONE : o.intent ? AUDIT_FAILED : AUDIT_REFUSED, req, o.rule, err, NULL))
 		st.sink_failed = true;
 	/* One request in flight: nothing else may be waiting. */

@@ -46,12 +46,24 @@ static int place_fds(int chan, int root, int audit)
 	return 0;
 }
 
+/* Out of the way of the fixed numbers. NULL on failure. */
+static struct confine_dir *move_dirs(const struct broker_config *cfg)
+{
+	struct confine_dir *v = calloc(cfg->ndirs, sizeof *v);
+
+	for (size_t i = 0; v && i < cfg->ndirs; i++)
+		if ((v[i].fd = fcntl(cfg->dirs[i].fd, F_DUPFD_CLOEXEC, 20)) < 0)
+			return NULL;
+	return v;
+}
+
 static _Noreturn void broker_child(const struct broker_config *cfg, int chan, _Atomic uint32_t *page)
 {
 	static struct broker_config mine;
 	static struct broker_hello hello = { .magic = BROKER_MAGIC, .version = BROKER_VERSION, .op = BROKER_HELLO };
 	int keep[] = { BROKER_FD_CHAN, BROKER_FD_ROOT, BROKER_FD_AUDIT };
-	struct confine_dir dir = { .fd = BROKER_FD_ROOT };
+	bool opens = cfg->may & BROKER_MAY_OPEN;
+	struct confine_dir all = { .fd = BROKER_FD_ROOT }, *dirs = &all;
 	struct confine_params p = CONFINE_PARAMS_INIT;
 	struct err e = { 0 };
 	gid_t group = cfg->gid;
@@ -60,12 +72,16 @@ static _Noreturn void broker_child(const struct broker_config *cfg, int chan, _A
 	mine = *cfg;
 	if (!mine.set_ids)
 		mine.uid = geteuid();
+	if (cfg->ndirs && !(dirs = move_dirs(cfg)))
+		_exit(1);
 	if (place_fds(chan, cfg->root_fd, cfg->audit_fd) < 0 || (!UNDER_SANITIZER && proc_null_stdio(false) < 0) ||
 	    mprotect(page, sizeof *page, PROT_READ) < 0)
 		_exit(1);
 	p.root_fd = BROKER_FD_ROOT;
-	p.dirs = &dir;
-	p.ndirs = 1;
+	for (size_t i = 0; i < MAX(cfg->ndirs, (size_t)1); i++)
+		dirs[i].rights = cfg->may & (BROKER_MAY_MAKE | BROKER_MAY_WRITE) ? CONFINE_WRITE : CONFINE_READ;
+	p.dirs = dirs;
+	p.ndirs = MAX(cfg->ndirs, (size_t)1);
 	p.keep_fds = keep;
 	p.nkeep = cfg->audit_fd >= 0 ? 3 : 2;
 	p.set_ids = cfg->set_ids;
@@ -76,7 +92,7 @@ static _Noreturn void broker_child(const struct broker_config *cfg, int chan, _A
 	/* An audit sink that is a file must be allowed to grow; nothing else can be written. */
 	if (cfg->audit_fd >= 0 && fstat(BROKER_FD_AUDIT, &s) == 0 && S_ISREG(s.st_mode))
 		p.fsize = UINT64_MAX;
-	hello.ok = confine_apply(cfg->allow_open ? CONFINE_BROKER_OPEN : CONFINE_BROKER, &p, &hello.report, &e) == 0;
+	hello.ok = confine_apply(opens ? CONFINE_BROKER_OPEN : CONFINE_BROKER, &p, &hello.report, &e) == 0;
 	memcpy(hello.text, e.text, sizeof hello.text - 1);
 	if (send(BROKER_FD_CHAN, &hello, sizeof hello, MSG_NOSIGNAL) != sizeof hello || !hello.ok)
 		_exit(1);
@@ -136,20 +152,15 @@ int broker_start(const struct broker_config *cfg, struct broker_handle *h, struc
 	return 0;
 }
 
-static void set_phase(struct broker_handle *h, enum broker_phase phase)
+void broker_phase_begin(struct broker_handle *h, unsigned may)
 {
 	if (h->page)
-		atomic_store((_Atomic uint32_t *)h->page, phase);
-}
-
-void broker_phase_begin(struct broker_handle *h)
-{
-	set_phase(h, BROKER_DURING);
+		atomic_store((_Atomic uint32_t *)h->page, may);
 }
 
 void broker_phase_end(struct broker_handle *h)
 {
-	set_phase(h, BROKER_AFTER);
+	broker_phase_begin(h, 0);
 }
 
 void broker_leave(struct broker_handle *h)

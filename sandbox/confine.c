@@ -16,6 +16,7 @@
 
 #include "sandbox/caps.h"
 #include "sandbox/confine_priv.h"
+#include "sandbox/kcalls.h"
 #include "sandbox/landlock.h"
 #include "sandbox/spawn.h"
 
@@ -66,6 +67,13 @@ static void prefer_as_oom_victim(enum confine_role role)
 		return;
 }
 
+static uint64_t broker_rights(enum confine_role role, enum confine_rights rights)
+{
+	if (role == CONFINE_BROKER)
+		return LL_BROKER;
+	return rights == CONFINE_WRITE ? LL_BROKER | LL_READ_FILE | LL_WRITE_FILE : LL_READ_FILE;
+}
+
 /* The ruleset is built while the directory fds are still open. */
 static int build_landlock(const struct confine_plan *plan, int *ruleset, struct err *e)
 {
@@ -85,7 +93,7 @@ static int build_landlock(const struct confine_plan *plan, int *ruleset, struct 
 		uint64_t rights = LL_READ;
 
 		if (broker)
-			rights = LL_BROKER | (plan->role == CONFINE_BROKER_OPEN ? LL_READ_FILE | LL_WRITE_FILE : 0);
+			rights = broker_rights(plan->role, p->dirs[i].rights);
 		else if (p->dirs[i].rights == CONFINE_WRITE && write_ok)
 			rights = LL_WRITE;
 		else if (p->dirs[i].rights == CONFINE_READ_REMOVE)
@@ -99,6 +107,21 @@ static int build_landlock(const struct confine_plan *plan, int *ruleset, struct 
 	*ruleset = landlock_prepare(confine_kernel()->landlock_abi, rules, n);
 	if (*ruleset < 0)
 		return failed(plan, CONFINE_L_LANDLOCK, *ruleset, "making the ruleset", e);
+	return 0;
+}
+
+/* A detached mount of the same tree in place of root_fd: device nodes are made there by the broker, which has the original,
+   and opened by nobody. */
+static int shield_root(const struct confine_plan *plan, struct err *e)
+{
+	const struct kmount_attr attr = { .set = KMOUNT_ATTR_NODEV | KMOUNT_ATTR_NOSUID | KMOUNT_ATTR_NOEXEC };
+	_cleanup_close_ int tree = -1;
+
+	if (!plan->nodev)
+		return 0;
+	tree = kopen_tree(plan->root, KOPEN_TREE_CLONE | O_CLOEXEC | AT_EMPTY_PATH | KAT_RECURSIVE);
+	if (tree < 0 || kmount_setattr(tree, AT_EMPTY_PATH | KAT_RECURSIVE, &attr) < 0 || dup3(tree, plan->root, O_CLOEXEC) < 0)
+		return failed(plan, CONFINE_L_ROOT, errno, "a mount without devices", e);
 	return 0;
 }
 
@@ -296,7 +319,7 @@ int confine_apply(enum confine_role role, const struct confine_params *p, struct
 	if (role <= CONFINE_WORKER_SEND || role >= CONFINE_BROKER)
 		clear_environment();
 	prefer_as_oom_victim(role);
-	if (build_landlock(&plan, &ruleset, e) < 0 || change_root(&plan, e) < 0)
+	if (shield_root(&plan, e) < 0 || build_landlock(&plan, &ruleset, e) < 0 || change_root(&plan, e) < 0)
 		goto fail;
 	r = confine_limits(&plan);
 	if (r < 0) {

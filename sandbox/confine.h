@@ -77,6 +77,7 @@ struct confine_kernel {
 	bool xattrat;           /* setxattrat and family */
 	bool close_range;
 	bool pidfd;
+	bool own_mounts;        /* a mount of our own with other flags (open_tree, mount_setattr) */
 	bool userns;            /* this user may make a user namespace */
 };
 
@@ -87,7 +88,8 @@ enum confine_rights {
 	CONFINE_READ_REMOVE,    /* as CONFINE_READ, and remove files (--remove-source-files) */
 	CONFINE_READ_LINK,      /* as CONFINE_READ, and link files from there into a CONFINE_WRITE directory (--link-dest):
 	                           the kernel demands that a link gives no right that the file did not have */
-	CONFINE_WRITE,          /* all of a receiver's rights; never device nodes, never execute */
+	CONFINE_WRITE,          /* all of a receiver's rights; never device nodes, never execute. Of a broker: making nodes, and
+	                           with CONFINE_BROKER_OPEN opening them; CONFINE_READ is then opening for reading alone */
 };
 
 struct confine_dir {
@@ -101,6 +103,10 @@ struct confine_params {
 	   the prepared empty directory, the others keep "/". A directory below it stays where it was:
 	   the fds in dirs and keep_fds stay valid. */
 	int root_fd;
+	/* Where the process has CAP_SYS_ADMIN, and is jailed: root_fd becomes, under the same number, a mount of its own
+	   that no device can be opened on (nodev, nosuid, noexec). Other descriptors are not affected, so none should
+	   lead there. */
+	bool nodev;
 	const struct confine_dir *dirs;
 	size_t ndirs;
 	/* Descriptors to keep besides 0-2, any order. fds of dirs and root_fd are not kept by themselves. */

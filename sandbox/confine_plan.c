@@ -17,6 +17,7 @@
 
 #include "sandbox/caps.h"
 #include "sandbox/confine_priv.h"
+#include "sandbox/kcalls.h"
 #include "sandbox/landlock.h"
 
 #define NR_CLOSE_RANGE 436
@@ -76,6 +77,7 @@ static void probe_kernel(void)
 		close(fd);
 	kernel.fchmodat2 = exists(syscall(NR_FCHMODAT2, -1, "x", 0u, 0u));
 	kernel.xattrat = exists(syscall(NR_SETXATTRAT, -1, "x", 0u, "user.x", NULL, (size_t)0));
+	kernel.own_mounts = exists(kopen_tree(-1, KOPEN_TREE_CLONE)) && exists(kmount_setattr(-1, 0, &(struct kmount_attr){ 0 }));
 	kernel.close_range = exists(syscall(NR_CLOSE_RANGE, ~0u, ~0u, 0u));
 	fd = (int)syscall(NR_PIDFD_OPEN, getpid(), 0u);
 	kernel.pidfd = exists(fd);
@@ -178,7 +180,8 @@ static uint64_t caps_of(enum confine_role role, const struct confine_params *p, 
 		return p->noatime ? set | CAP_BIT(CAP_FOWNER) : set;
 	case CONFINE_BROKER:
 	case CONFINE_BROKER_OPEN:
-		return CAP_BIT(CAP_MKNOD) | (root_user ? CAP_BIT(CAP_DAC_OVERRIDE) : 0);
+		set = p->dirs[0].rights == CONFINE_WRITE ? CAP_BIT(CAP_MKNOD) : 0;
+		return set | (root_user ? CAP_BIT(CAP_DAC_OVERRIDE) : 0);
 	default:
 		return 0;
 	}
@@ -226,7 +229,12 @@ static void plan_root(struct confine_plan *plan)
 		confine_note(r, CONFINE_L_ROOT, CONFINE_NOT_NEEDED, "no root directory was given");
 	} else if (caps_have(CAP_SYS_CHROOT)) {
 		plan->root = want;
-		confine_note(r, CONFINE_L_ROOT, CONFINE_HELD, "chroot into %s", which);
+		plan->nodev = plan->p->nodev && kernel.own_mounts && caps_have(CAP_SYS_ADMIN);
+		if (plan->p->nodev && !plan->nodev)
+			confine_note(r, CONFINE_L_ROOT, CONFINE_PARTLY, "chroot into %s; device nodes in it can be opened: %s", which,
+				kernel.own_mounts ? "no CAP_SYS_ADMIN" : "needs Linux 5.12");
+		else
+			confine_note(r, CONFINE_L_ROOT, CONFINE_HELD, "chroot into %s%s", which, plan->nodev ? ", nodev" : "");
 	} else if (plan->role == CONFINE_GATE && kernel.userns) {
 		plan->root = want;
 		plan->userns = true;

@@ -65,7 +65,6 @@ int sb_resolve_in_root(struct sb *sb, const char *dir, const char *leaf, char *r
 /* --- opening --- */
 enum {
 	SB_NOATIME = 1 << 0,   /* O_NOATIME */
-	SB_DEVICE_OK = 1 << 1, /* accept a character or block device too (--copy-devices, --write-devices, by policy) */
 	SB_CREATE = 1 << 2,    /* sb_open_write: create if missing */
 	SB_EXCL = 1 << 3,      /* with SB_CREATE: must not exist */
 	SB_RDWR = 1 << 4,      /* sb_open_write: for reading too */
@@ -73,16 +72,16 @@ enum {
 	SB_TEMP_DIR = 1 << 6,  /* sb_create_temp: the sb is --temp-dir's, no dot is put before the name */
 };
 
-/* The devices that SB_DEVICE_OK may open in this process: others are -EPERM. NULL, as it is at first: all. p must stay. */
-struct device_policy;
-void sb_devices(const struct device_policy *p);
-
 /* Opens for reading; returns the fd. A regular file, else -EISDIR (directory), -ELOOP (link) or -EINVAL (anything else, which
-   is not read from). Never blocks. st (may be NULL): fstat of the very file. */
+   is not read from: devices are opened by the broker alone, broker.h). Never blocks. st (may be NULL): fstat of the very file. */
 int sb_open_read(struct sb *sb, const char *dir, const char *leaf, unsigned flags, struct stat *st);
 
 /* As sb_open_read, following a link at leaf as sb_stat_follow does. */
 int sb_open_read_follow(struct sb *sb, const char *dir, const char *leaf, unsigned flags, struct stat *st);
+
+/* The path of an object as the kernel knows it, seen from "/" and without links, in out (PATH_LIMIT + 1 bytes): for asking
+   another process of ours, which resolves it again. Where nothing hides /proc; -ENOENT elsewhere. */
+int sb_real_path(struct sb *sb, const char *dir, const char *leaf, bool follow, char *out);
 
 /* Opens in place for writing (--inplace, --append, copies); never cut except by SB_TRUNC. mode: for SB_CREATE, filtered by
    the umask. Errors as sb_open_read. */

@@ -4,42 +4,15 @@
 #include "config.h"
 
 #include <stdio.h>
-#include <sys/sysmacros.h>
 
-#include "sandbox/broker.h"
 #include "sandbox/fs_priv.h"
 #include "sandbox/kcalls.h"
 
 #define OPEN_ALWAYS (O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)
 #define STEM_MAX 246           /* NAME_MAX - 9 (08 §11.2) */
 
-/* One process serves one connection, so its policy is the process's. Set before there are threads. */
-static const struct device_policy *may_open;
-
-void sb_devices(const struct device_policy *p)
-{
-	may_open = p;
-}
-
-static int judge_device(const struct stat *st)
-{
-	if (!may_open || device_policy_check(may_open, st->st_mode & S_IFMT, major(st->st_rdev), minor(st->st_rdev)) >= 0)
-		return 0;
-	return -EPERM;
-}
-
-/* To open a device may do something already (a tape, a watchdog): it is looked at before, too. */
-static int judge_before(struct sb *sb, const char *dir, const char *leaf, unsigned flags)
-{
-	struct stat st;
-
-	if (!(flags & SB_DEVICE_OK) || sb_lstat(sb, dir, leaf, &st) < 0 || !(S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode)))
-		return 0;
-	return judge_device(&st);
-}
-
 /* Looks at what was opened, before anything is read or written. */
-static int check_opened(int take_fd, unsigned flags, struct stat *st)
+static int check_opened(int take_fd, struct stat *st)
 {
 	_cleanup_close_ int fd = take_fd;
 	struct stat own;
@@ -52,20 +25,13 @@ static int check_opened(int take_fd, unsigned flags, struct stat *st)
 		return TAKE_FD(fd);
 	if (S_ISDIR(st->st_mode))
 		return -EISDIR;
-	if (!(flags & SB_DEVICE_OK) || !(S_ISCHR(st->st_mode) || S_ISBLK(st->st_mode)))
-		return -EINVAL;
-	if (judge_device(st) < 0)
-		return -EPERM;
-	int fl = fcntl(fd, F_GETFL);
-	if (fl < 0 || fcntl(fd, F_SETFL, fl & ~O_NONBLOCK) < 0)
-		return -errno;
-	return TAKE_FD(fd);
+	return -EINVAL;
 }
 
 /* A socket, a FIFO without reader, a node without driver: not something we read or write. */
-static int open_error(int r, unsigned flags)
+static int open_error(int r)
 {
-	return (r == -ENXIO || r == -ENODEV) && !(flags & SB_DEVICE_OK) ? -EINVAL : r;
+	return r == -ENXIO || r == -ENODEV ? -EINVAL : r;
 }
 
 int sb_open_read(struct sb *sb, const char *dir, const char *leaf, unsigned flags, struct stat *st)
@@ -73,12 +39,10 @@ int sb_open_read(struct sb *sb, const char *dir, const char *leaf, unsigned flag
 	const int how = O_RDONLY | OPEN_ALWAYS | (flags & SB_NOATIME ? O_NOATIME : 0);
 	int r = leaf_check(leaf, false);
 
-	if (r == 0)
-		r = judge_before(sb, dir, leaf, flags);
 	if (r < 0)
 		return r;
 	r = AT_PLACE(sb, dir, false, openat(at, leaf, how));
-	return r < 0 ? open_error(r, flags) : check_opened(r, flags, st);
+	return r < 0 ? open_error(r) : check_opened(r, st);
 }
 
 /* The portable way inside the root: the object's real place, then a plain open there. */
@@ -131,7 +95,30 @@ int sb_open_read_follow(struct sb *sb, const char *dir, const char *leaf, unsign
 	if (r < 0)
 		return r;
 	r = open_followed(sb, dir, leaf, O_RDONLY | OPEN_ALWAYS | (flags & SB_NOATIME ? O_NOATIME : 0));
-	return r < 0 ? open_error(r, flags) : check_opened(r, flags, st);
+	return r < 0 ? open_error(r) : check_opened(r, st);
+}
+
+int sb_real_path(struct sb *sb, const char *dir, const char *leaf, bool follow, char *out)
+{
+	const int how = O_PATH | O_NOFOLLOW | O_CLOEXEC;
+	char fdname[40];
+	ssize_t n;
+	int r = sb_place(sb, dir); /* open_followed() takes it from the cache */
+
+	if (r >= 0)
+		r = follow ? open_followed(sb, dir, leaf, how) : openat(r, leaf, how);
+	if (r < 0)
+		return follow ? r : -errno;
+	_cleanup_close_ int pin = r;
+	snprintf(fdname, sizeof fdname, "/proc/self/fd/%d", pin);
+	n = readlinkat(AT_FDCWD, fdname, out, PATH_LIMIT + 1);
+	if (n < 0)
+		return -errno;
+	if (n > PATH_LIMIT || *out != '/')
+		return n > PATH_LIMIT ? -ENAMETOOLONG : -ENOENT;
+	memmove(out, out + 1, (size_t)n - 1);
+	out[n - 1] = '\0';
+	return 0;
 }
 
 int sb_open_write(struct sb *sb, const char *dir, const char *leaf, unsigned flags, mode_t mode, struct stat *st)
@@ -141,16 +128,14 @@ int sb_open_write(struct sb *sb, const char *dir, const char *leaf, unsigned fla
 	struct stat own;
 	int r = may_change(sb, leaf, false);
 
-	if (r == 0)
-		r = judge_before(sb, dir, leaf, flags);
 	if (r < 0)
 		return r;
 	if (!st)
 		st = &own;
 	r = AT_PLACE(sb, dir, flags & SB_CREATE, openat(at, leaf, how, mode & 07777));
 	if (r < 0)
-		return open_error(r, flags);
-	_cleanup_close_ int fd = check_opened(r, flags, st);
+		return open_error(r);
+	_cleanup_close_ int fd = check_opened(r, st);
 	if (fd < 0)
 		return fd;
 	if (flags & SB_TRUNC && S_ISREG(st->st_mode) && st->st_size) {

@@ -21,6 +21,34 @@
 #define SYS_removexattrat 466
 #endif
 
+#ifndef SYS_open_tree
+#define SYS_open_tree 428
+#endif
+#ifndef SYS_mount_setattr
+#define SYS_mount_setattr 442
+#endif
+
+/* linux/mount.h does not go together with older C libraries' sys/mount.h. */
+#define KOPEN_TREE_CLONE 1u
+#define KMOUNT_ATTR_NOSUID 2u
+#define KMOUNT_ATTR_NODEV 4u
+#define KMOUNT_ATTR_NOEXEC 8u
+#define KAT_RECURSIVE 0x8000u
+
+struct kmount_attr {
+	uint64_t set, clear, propagation, userns_fd;
+};
+
+static inline int kopen_tree(int fd, unsigned flags)
+{
+	return (int)syscall(SYS_open_tree, fd, "", flags);
+}
+
+static inline int kmount_setattr(int fd, unsigned flags, const struct kmount_attr *attr)
+{
+	return (int)syscall(SYS_mount_setattr, fd, "", flags, attr, sizeof *attr);
+}
+
 #ifndef SYS_close_range
 #define SYS_close_range 436
 #endif

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/socket.h>
+#include <sys/statvfs.h>
 #include <sys/time.h>
 #include <sys/un.h>
 
@@ -101,6 +102,13 @@ int opfile_stat(const char *path, unsigned flags, struct stat *st)
 	if (r < 0)
 		return r;
 	return fstatat(spot.parent, spot.leaf, st, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
+}
+
+int opfile_nodev(const char *path)
+{
+	struct statvfs fs;
+
+	return statvfs(path, &fs) < 0 ? -errno : (fs.f_flag & ST_NODEV) != 0;
 }
 
 int opfile_connect(const char *path)

@@ -28,6 +28,9 @@ int opfile_read_all(const char *path, size_t max, unsigned flags, struct buf *ou
 /* stat (following by the same rules). */
 int opfile_stat(const char *path, unsigned flags, struct stat *st);
 
+/* Whether the file system there is mounted nodev: 1, 0 or negative errno. */
+int opfile_nodev(const char *path);
+
 /* A datagram socket connected to the socket at path, e.g. that of syslog. A write that would block for two seconds fails. */
 int opfile_connect(const char *path);
 

@@ -180,15 +180,10 @@ bool entry_unreadable(struct sender *s, const struct spot *sp, const char *leaf,
 	return rc == -EACCES || rc == -EPERM;
 }
 
-static unsigned open_flags(const struct sender *s)
-{
-	return (s->o->open_noatime == 1 ? SB_NOATIME : 0u) | (s->o->copy_devices ? SB_DEVICE_OK : 0u);
-}
-
 /* --copy-devices: the entry becomes a regular file as long as the device. */
 static int device_as_file(struct sender *s, const struct spot *sp, const char *leaf, struct stat *st)
 {
-	int fd = sb_open_read(sp->sb, sp->dir, leaf, open_flags(s), NULL);
+	int fd = place_open(s, sp->sb, sp->dir, leaf, s->follows, NULL);
 	off_t size;
 
 	if (fd < 0)
@@ -206,8 +201,7 @@ static int device_as_file(struct sender *s, const struct spot *sp, const char *l
 static int add_checksum(struct sender *s, const struct spot *sp, const char *look, struct fent *e, struct fext *x)
 {
 	uint8_t sum[CSUM_MAX_LEN] = { 0 };
-	int fd = s->follows ? sb_open_read_follow(sp->sb, sp->dir, look, open_flags(s), NULL) :
-			      sb_open_read(sp->sb, sp->dir, look, open_flags(s), NULL);
+	int fd = place_open(s, sp->sb, sp->dir, look, s->follows, NULL);
 
 	if (fd >= 0) {
 		if (csum_list_fd(s->list_sum, fd, (uint64_t)e->size, sum) < 0)

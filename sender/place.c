@@ -14,6 +14,7 @@
 
 #include "base/say.h"
 #include "base/text.h"
+#include "sandbox/broker.h"
 #include "sandbox/confine.h"
 #include "sandbox/opfile.h"
 
@@ -274,6 +275,46 @@ const char *place_dir(struct sender *s, const struct fent *e)
 	s->cached_dir = e->dir;
 	s->cached_root = e->root;
 	return s->dir_path;
+}
+
+/* Where the broker finds it: beneath the module's root or, from a server, "/". */
+static int broker_name(struct sender *s, struct sb *sb, const char *dir, const char *leaf, bool follow, char *bdir, char *bleaf)
+{
+	char *slash;
+	int rc;
+
+	if (s->confined && follow)
+		return sb_resolve_in_root(sb, dir, leaf, bdir, bleaf);
+	if (s->confined) {
+		strcpy(bdir, dir);
+		return strlen(leaf) > SB_NAME_MAX ? -ENAMETOOLONG : (strcpy(bleaf, leaf), 0);
+	}
+	rc = sb_real_path(sb, dir, leaf, follow, bdir);
+	if (rc < 0)
+		return rc;
+	slash = strrchr(bdir, '/');
+	if (strlen(slash ? slash + 1 : bdir) > SB_NAME_MAX)
+		return -ENAMETOOLONG;
+	strcpy(bleaf, slash ? slash + 1 : bdir);
+	*(slash ? slash : bdir) = '\0';
+	return 0;
+}
+
+int place_open(struct sender *s, struct sb *sb, const char *dir, const char *leaf, bool follow, struct stat *st)
+{
+	unsigned flags = s->o->open_noatime == 1 ? SB_NOATIME : 0u;
+	char bdir[PATH_LIMIT + 1], bleaf[SB_NAME_MAX + 1];
+	struct stat seen;
+	int rc = s->o->copy_devices ? follow ? sb_stat_follow(sb, dir, leaf, &seen) : sb_lstat(sb, dir, leaf, &seen) : -ENOSYS, fd;
+
+	if (rc < 0 || !(S_ISCHR(seen.st_mode) || S_ISBLK(seen.st_mode)))
+		return follow ? sb_open_read_follow(sb, dir, leaf, flags, st) : sb_open_read(sb, dir, leaf, flags, st);
+	rc = s->x->broker ? broker_name(s, sb, dir, leaf, follow, bdir, bleaf) : -EPERM;
+	if (rc == 0)
+		rc = broker_open(s->x->broker, bdir, bleaf, false, &fd);
+	if (rc == 0 && st && (rc = sbf_stat(fd, st)) < 0)
+		close(fd);
+	return rc < 0 ? rc : fd;
 }
 
 const char *place_show_path(struct sender *s, const char *path)

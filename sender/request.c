@@ -56,16 +56,12 @@ static void no_send(struct sender *s)
 
 static int open_source(struct sender *s, const struct fent *e, struct stat *st)
 {
-	unsigned flags = (s->o->open_noatime == 1 ? SB_NOATIME : 0u) | (s->o->copy_devices ? SB_DEVICE_OK : 0u);
 	struct sb *sb = place_sb(s, e->root);
-	const char *dir = place_dir(s, e);
 
 	if (!sb)
 		return -ENOMEM;
 	/* What the list promised may be the referent of a link, where options follow links. */
-	if (s->o->copy_links || s->o->copy_unsafe_links)
-		return sb_open_read_follow(sb, dir, e->name, flags, st);
-	return sb_open_read(sb, dir, e->name, flags, st);
+	return place_open(s, sb, place_dir(s, e), e->name, s->o->copy_links || s->o->copy_unsafe_links, st);
 }
 
 static void open_failed(struct sender *s, const struct fent *e, int errnum)

@@ -202,6 +202,10 @@ const char *place_dir(struct sender *s, const struct fent *e);
 /* Sets where e.g. "a/b" of a root lies in its view: out takes NAME_BUF bytes. */
 int place_of_name(const struct sender *s, uint16_t root, const char *name, size_t len, char *out);
 
+/* Opens what a regular entry of the list stands for: a file, or with --copy-devices a device node, through the broker.
+   follow: a link at leaf is followed. fd or negative errno. */
+int place_open(struct sender *s, struct sb *sb, const char *dir, const char *leaf, bool follow, struct stat *st);
+
 /* Quoted name for messages: "/at/name", "at/name" (in MODULE). Valid until the next call. */
 const char *place_show(struct sender *s, uint16_t root, const char *name);
 const char *place_show_path(struct sender *s, const char *path);        /* anchor-relative path */

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/say.h"
+#include "sandbox/broker.h"
 #include "session/args.h"
 #include "session/itemlog.h"
 #include "session/run.h"
@@ -112,7 +113,7 @@ static void apply_policy(struct session *s, const struct session_start *st)
 		o->xattrs = o->xattrs > 0;     /* -XX would read and write what fake-super stores */
 	}
 	o->super_allowed = m->super_allowed;
-	o->devices_allowed = st->broker != NULL;
+	o->devices_allowed = st->broker && m->device_make;
 	o->chmod_module = o->am_sender ? m->outgoing_chmod : m->incoming_chmod;
 	if (m->ignore_errors)
 		o->ignore_errors = true;
@@ -179,11 +180,19 @@ static int hook_args(struct request *rq, bool broken)
 	return broken ? add_words(&rq->hook, rq->p.paths, rq->p.npaths, false) : add_words(&rq->hook, paths->v, paths->n, false);
 }
 
+/* What is wanted of the broker. */
+static unsigned device_ops(const struct xfer_opts *o)
+{
+	if (o->am_sender)
+		return o->copy_devices ? BROKER_MAY_READ : 0;
+	return (o->devices && !o->drop_devices ? BROKER_MAY_MAKE : 0) | (o->write_devices ? BROKER_MAY_OPEN : 0);
+}
+
 /* Tells the monitor, which runs the module's hook. 1: the hook refuses. */
 static int announce(struct session *s, const struct session_start *st, struct request *rq, bool broken)
 {
 	struct session_request r = {
-		.sending = s->o.am_sender, .wants_devices = s->o.devices && !s->o.drop_devices, .text = rq->text,
+		.sending = s->o.am_sender, .device_ops = device_ops(&s->o), .text = rq->text,
 	};
 	int rc;
 

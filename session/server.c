@@ -112,21 +112,36 @@ static int make_plan(struct server *sv, struct err *e)
 	return rc < 0 ? fail(e, RX_MALLOC, "out of memory for arguments") : 0;
 }
 
+static unsigned broker_powers(const struct server *sv)
+{
+	unsigned flags = sv->plan.flags, may = 0;
+
+	if (flags & REACH_OPEN_DEVICES)
+		may = BROKER_MAY_READ | (flags & REACH_SENDER ? 0 : BROKER_MAY_WRITE);
+	return may | (flags & REACH_DEVICES && geteuid() == 0 ? BROKER_MAY_MAKE : 0);
+}
+
 /* Whoever runs us may make any node that the system lets it make. */
 static int start_broker(struct server *sv, struct err *e)
 {
-	struct broker_config cfg = { .any_parent = true, .allow_open = false, .audit_fd = -1 };
+	bool sender = sv->plan.flags & REACH_SENDER;
+	struct anchor *at = sender ? sv->reach.root : sv->reach.dest;
+	struct broker_config cfg = { .own_authority = true, .may = broker_powers(sv), .audit_fd = -1 };
 
 	sv->broker_handle = (struct broker_handle)BROKER_HANDLE_INIT;
-	if (!(sv->plan.flags & REACH_DEVICES) || geteuid() != 0 || !sv->reach.dest)
+	if (!cfg.may || !at)
 		return 0;
 	device_policy_own(&cfg.policy);
-	cfg.root_fd = anchor_fd(sv->reach.dest);
+	cfg.root_fd = anchor_fd(at);
+	if (sender) {
+		cfg.dirs = sv->reach.dirs;
+		cfg.ndirs = sv->reach.ndirs;
+	}
 	cfg.uid = geteuid();
 	cfg.gid = getegid();
 	if (broker_start(&cfg, &sv->broker_handle, NULL, e) < 0)
 		return -1;
-	broker_phase_begin(&sv->broker_handle);
+	broker_phase_begin(&sv->broker_handle, cfg.may);
 	broker_leave(&sv->broker_handle);
 	broker_init(&sv->broker, sv->broker_handle.worker_fd);
 	sv->s.x.broker = &sv->broker;
@@ -195,7 +210,7 @@ static int close_the_door(struct server *sv, struct err *e)
 	sv->s.x.ids = &sv->id_service;
 	sv->s.x.root = sv->reach.root;
 	sv->s.x.places = sv->reach.places;
-	sv->s.o.devices_allowed = sv->s.x.broker != NULL;
+	sv->s.o.devices_allowed = sv->s.x.broker && broker_powers(sv) & BROKER_MAY_MAKE;
 	return 0;
 }
 

@@ -38,7 +38,7 @@ struct session_policy {
 	const char *incoming_chmod, *outgoing_chmod, *temp_dir;   /* NULL or "": none */
 	struct filter_list *filter;    /* NULL without rules */
 	bool super_allowed;            /* the worker's identity is the super-user */
-	bool device_open;              /* --copy-devices and --write-devices may open nodes */
+	bool device_make, device_open; /* the broker makes nodes; opens them for --copy-devices and --write-devices */
 	const char *log_format;        /* of items; NULL: none are logged; "": deletions only */
 	bool log_json;
 	const char *module_path;       /* RSYNC_MODULE_PATH */
@@ -48,7 +48,8 @@ struct session_policy {
 
 /* What the client asks for. */
 struct session_request {
-	bool sending, wants_devices;
+	bool sending;
+	unsigned device_ops;           /* BROKER_MAY_*: what is wanted of the broker */
 	const char *text;              /* RSYNC_REQUEST */
 	const char *const *args;       /* RSYNC_ARG0…: "rsyncd", the options, ".", the paths after cleaning and globbing */
 	size_t nargs;

@@ -143,7 +143,8 @@ def wait_for(what, ready):
 class Session:
     """One connection held at a stage: .role(name) gives the process. Ends with the context."""
 
-    def __init__(self, target, kind):
+    def __init__(self, target, kind, options=()):
+        self.options = options
         self.target, self.daemon, self.kind = target, target.daemon, kind
         before = set(self.daemon.sessions())
         self.sock = self.proc = None
@@ -153,7 +154,7 @@ class Session:
         elif kind == "push":
             self.sweep()
             self.proc = self.client([target.src + "/", self.daemon.url(target.module + "/")])
-            wait_for("a temporary file in the module", lambda: any(n.startswith(".big.") for n in os.listdir(target.mod)))
+            wait_for("the file in the module", lambda: any(n.lstrip(".").startswith("big") for n in os.listdir(target.mod)))
         else:
             self.dst = os.path.join(target.work, "dst" + os.urandom(4).hex())
             os.mkdir(self.dst)
@@ -164,14 +165,15 @@ class Session:
         self.pids = {comm(p).removeprefix("kedge-"): p for p in self.daemon.sessions() if p not in before}
 
     def sweep(self):
-        """A worker that was killed could not remove its temporary file."""
+        """A worker that was killed could not remove its temporary file; with --write-devices it had none."""
         for n in os.listdir(self.target.mod):
-            if n.startswith(".big."):
-                os.unlink(os.path.join(self.target.mod, n))
+            if n.lstrip(".").startswith("big"):
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(os.path.join(self.target.mod, n))
 
     def client(self, args):
         env = {k: v for k, v in os.environ.items() if not k.startswith("RSYNC_")}
-        return subprocess.Popen([CLIENTS["3.5.0"], "-a", "--bwlimit=1000", *args], env=env, stdin=subprocess.DEVNULL,
+        return subprocess.Popen([CLIENTS["3.5.0"], "-a", "--bwlimit=1000", *self.options, *args], env=env, stdin=subprocess.DEVNULL,
                                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def role(self, name):
@@ -209,6 +211,8 @@ class Target:
         for n in ("doomed1", "doomed2"):
             write_file(f"{self.out}/{n}", b"", 0o666)
         write_file(self.mod + "/victim", b"mine\n", 0o644)
+        os.mknod(self.mod + "/node", 0o20666, os.makedev(1, 3))
+        os.chmod(self.mod + "/node", 0o666)
         write_file(self.src + "/big", os.urandom(4 << 20))
         if read_only:
             write_file(self.mod + "/big", os.urandom(4 << 20))
@@ -291,6 +295,9 @@ def acts(target, root, monitor):
         "open_by_handle_at": [[257, [root, inside("."), 0o200000]], [304, [{"r": 0}, {"b": handle(out + "/file")}, 0]]],
         "name_to_handle_at": [[303, [cwd, f, {"b": struct.pack("<Ii", 128, 0).hex() + "00" * 128}, {"out": 8}, 0]]],
         # device nodes
+        "openat a device inside": [[257, [root, inside("node"), 0]]],
+        "openat a device inside for writing": [[257, [root, inside("node"), 1]]],
+        "openat2 a device inside": [[437, [root, inside("node"), how, 24]]],
         "mknod block inside": [[133, [s(target.mod + "/blk"), blk, loop]]],
         "mknodat block inside": [[259, [root, inside("blk2"), blk, loop]]],
         "mknodat block outside": [[259, [cwd, s(out + "/blk"), blk, loop]]],

@@ -31,7 +31,23 @@ def cap_set(cell, root):
     return 0 if names == "none" else sum(1 << CAPS.index(n) for n in names.split(", "))
 
 
-def kind(target, n, what):
+def mount_id(pid, n):
+    with open(f"/proc/{pid}/fdinfo/{n}") as f:
+        return dict(line.split(":\t") for line in f.read().splitlines() if line.startswith("mnt_id"))["mnt_id"]
+
+
+def own_mounts(pid):
+    """Descriptors on mounts that no mount table has: those that kedge made of a module's root."""
+    with open("/proc/self/mountinfo") as f:
+        known = {line.split()[0] for line in f}
+    found = set()
+    for n, what in fds(pid).items():
+        if what.startswith("/") and mount_id(pid, n) not in known:
+            found.add(n)
+    return found
+
+
+def kind(target, n, what, own=()):
     """The word of the table for a descriptor."""
     if n <= 2:
         return "0-2"
@@ -50,7 +66,7 @@ def kind(target, n, what):
         return "signals"
     if what == target.daemon.log:
         return "log"
-    if what.startswith(target.mod) or what == "/":
+    if what.startswith(target.mod) or what == "/" or n in own:
         return "module root and what is open below it"
     if "kedge-empty" in what:
         return "the gate's empty directory"
@@ -80,15 +96,23 @@ def check(target, pid, row, uid):
     root = os.stat(f"/proc/{pid}/root/.")
     if row["root"] == "host":
         assert same_inode(root, os.stat("/"))
-    elif row["root"] == "the module root":
+    elif row["root"] in ("the module root", "the module root, nodev"):
         assert same_inode(root, os.stat(target.mod))
+        flags = os.statvfs(f"/proc/{pid}/root/.").f_flag
+        nodev = os.ST_NODEV | os.ST_NOSUID | os.ST_NOEXEC
+        assert (flags & nodev == nodev) == row["root"].endswith("nodev"), flags
+        own = own_mounts(pid)
+        # All that it holds of the module, the root's own descriptor first, is on that mount.
+        assert bool(own) == row["root"].endswith("nodev")
+        assert not own or not [w for n, w in fds(pid).items() if n not in own and w.startswith(target.mod)]
     else:
         assert row["root"] == "an empty directory"
         assert os.listdir(f"/proc/{pid}/root") == [] and stat.S_IMODE(root.st_mode) == 0o555 and root.st_uid == 0
         assert root.st_nlink == 0  # removed: nobody can put anything into it
     assert st["Seccomp"] == {"no": "0", "allow-list": "2"}[row["seccomp"].split(" ")[0]], st["Seccomp"]
     assert st["NoNewPrivs"] == {"no": "0", "yes": "1"}[row["no_new_privs"]]
-    held = {kind(target, n, what) for n, what in fds(pid).items()}
+    own = own_mounts(pid) if "nodev" in row["root"] else ()
+    held = {kind(target, n, what, own) for n, what in fds(pid).items()}
     assert held <= set(row["descriptors"].split(", ")), held
     if row["seccomp"] != "no":
         # Nothing is shared with other processes' memory, and no core holds what the peer sent.
@@ -117,6 +141,17 @@ def test_processes_are_as_documented(work, what, uid):
                 check(t, s.role("broker"), rows["broker"], uid)
             # One process of each kind and no other; no broker where none is needed (spec 09 T12).
             assert sorted(s.pids) == ["broker", "monitor", "worker"][what == "pull":]
+
+
+@pytest.mark.parametrize("uid", [0, 65534])
+def test_a_broker_that_opens(work, uid):
+    """`device open` in a read only module: it makes nothing, and its worker opens nothing."""
+    rows = table()
+    extra = {"device open": "yes", "refuse options": "!copy-devices"}
+    with Target(work, uid=uid, read_only=True, devices="c 1:5", extra=extra) as t, Session(t, "pull", ["-M--copy-devices"]) as s:
+        assert sorted(s.pids) == ["broker", "monitor", "worker"]
+        check(t, s.role("worker"), rows["worker, sending"], uid)
+        check(t, s.role("broker"), rows["broker, `read only` module"], uid)
 
 
 @pytest.mark.parametrize("args", [{}, {"devices": "none"}])

@@ -306,6 +306,44 @@ def test_audit_without_a_sink(work, syslog, rule):
     assert os.path.lexists(work + "/mod/null") == (rule == "log")
 
 
+# ---- mounts ----
+
+# (mount option, module parameters): what is said at the start and by --check-config
+MOUNTS = [
+    ("nodev", {}, "is mounted nodev: device nodes are stored there, and nobody can open them"),
+    ("nodev", {"device_open": "yes"}, '"device open" has no effect: '),
+    ("dev", {}, "which is not mounted nodev: whoever can reach them there can open them"),
+    ("dev", {"device_open": "yes"}, None),
+    ("nodev", {"device_nodes": "none"}, None),
+    ("nodev", {"read_only": "yes"}, None),
+]
+
+
+@pytest.mark.parametrize("mount,params,said", MOUNTS, ids=[f"{m} {' '.join(p)}" for m, p, _ in MOUNTS])
+def test_nodev_is_reported(work, mount, params, said):
+    if not has_mounts():
+        pytest.skip("a mount of its own needs a mount namespace")
+    os.makedirs(work + "/src")
+    os.mknod(work + "/src/null", CHR | 0o666, os.makedev(1, 3))
+    script, mod = work + "/on-its-own-mount", work + "/mod"
+    with open(script, "w") as f:
+        f.write(f"#!/bin/sh\nexec unshare -m sh -c 'mount -t tmpfs -o {mount},mode=755 none {mod} && exec {KEDGE} \"$@\"' sh \"$@\"\n")
+    os.chmod(script, 0o755)
+    params = {"device_nodes": "c 1:3", "refuse_options": "!copy-devices", **params}
+    with Daemon(work, one_module(work, **params), binary=script) as d:
+        if said and mount == "nodev" and "device_open" in params:
+            # Nodes are made all the same; opening one is an error of that file.
+            assert client(["-a", work + "/src/", d.url("m/")]).returncode == 0
+            r = client(["-a", "-M--copy-devices", d.url("m/null"), work + "/got"])
+            assert r.returncode == 23 and b"Permission denied" in r.stderr, r.stderr
+        log = d.read_log()
+        r = subprocess.run([script, "--daemon", "--check-config", f"--config={d.conf}"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                           text=True, check=False)
+    for text in (log, r.stdout):
+        about = [x for x in text.splitlines() if re.search("mounted nodev|\"device open\" has", x)]
+        assert len(about) == (1 if said else 0) and (not said or said in about[0]), text
+
+
 # ---- the layers as configured ----
 
 @pytest.mark.skipif(not os.access(HOOKS, os.X_OK), reason=f"{HOOKS} was not built")

@@ -1,8 +1,30 @@
 """Messages of our own processes, forged: the test takes the channel of a live gate or worker (pidfd_getfd) while its owner
-is stopped, and says to the monitor and the broker what a taken-over process might (spec 09 section 14, rules K1 to K16).
+is stopped, and says to the monitor and the broker what a taken-over process might (spec 09 section 14).
+
+The broker's rules and the tests that break each of them:
+
+| K1 transport | test_audit (descriptors, no other socket), test_the_broker_goes_with_the_worker |
+| K2 fixed size, unused bytes zero | VIOLATIONS "K2 ...", fuzz_broker |
+| K3 no descriptors from the worker | test_descriptors_sent_along_are_dropped, VIOLATIONS "K3 ..." |
+| K4 single leaf, relative parent | JUDGED and OPENED "K4 ...", fuzz_broker |
+| K5 own resolution | JUDGED and OPENED "K5 ...", test_another_mount, test_flipped_parents |
+| K6 parent's owner and mode | JUDGED "K6 ..." |
+| K7 policy, operation permitted | JUDGED and OPENED "K7 ...", test_a_sending_transfer_only_reads, unit test_broker (limits) |
+| K8 operations | JUDGED and OPENED "K8 ..." |
+| K9 the inode that was judged | OPENED "K9 ...", test_flipped_nodes; MOVE and LINK: unit test_broker |
+| K10 one-shot, numbered, temporaries removed | VIOLATIONS "K10 ...", test_requests_that_are_judged, test_the_broker_goes_with_the_worker |
+| K11 one in flight, deadline | VIOLATIONS "K11 ...", test_flood_without_waiting; deadline: unit test_broker |
+| K12 phase | test_outside_of_the_file_list_phase, test_a_sending_transfer_only_reads |
+| K13 rate | test_ten_thousand_requests, test_flood_without_waiting |
+| K14 audit | test_requests_that_are_judged, test_ten_thousand_requests, test_devices (sinks) |
+| K15 confinement, size | test_the_broker_is_small_and_allocates_nothing, test_takeover, test_audit |
+| K16 failure | test_the_broker_is_gone, test_nobody_opens_in_its_place |
 """
+import collections
 import contextlib
 import ctypes
+import errno
+import fcntl
 import os
 import re
 import signal
@@ -10,9 +32,11 @@ import socket
 import stat
 import struct
 import subprocess
+import sys
+import termios
 
 import pytest
-from harness import IS_ROOT, KEDGE, LIMIT, SANITIZED, client, snapshot
+from harness import IS_ROOT, KEDGE, LIMIT, SANITIZED, client, snapshot, write_file
 from takeover import Session, Target, fds, wait_for
 
 pytestmark = pytest.mark.skipif(not IS_ROOT, reason="taking descriptors of other processes needs root")
@@ -83,6 +107,16 @@ class Broker:
         magic, version, rop, rid, err = struct.unpack_from("<IHHQi", reply)
         assert (magic, version, rop, rid) == (MAGIC, 1, op, self.id)
         return err, reply
+
+    def open(self, *args, **kw):
+        """(errno, the descriptor that came with the answer or None)"""
+        self.id += 1
+        self.send(request(OPEN, *args, rid=self.id, **kw))
+        reply, got, _, _ = socket.recv_fds(self.sock, 1024, 4)
+        assert len(reply) == 64 and len(got) <= 1
+        err = struct.unpack_from("<i", reply, 16)[0]
+        assert bool(got) == (err == 0), (err, got)
+        return err, got[0] if got else None
 
     def gone(self):
         """True once the broker has ended: its end of the channel is closed."""
@@ -196,6 +230,215 @@ def test_requests_that_are_judged(work, target):
         assert stat.S_ISCHR(st.st_mode) and stat.S_IMODE(st.st_mode) == 0 and st.st_rdev == os.makedev(1, 3)
     # K10: temporaries do not survive the broker.
     wait_for("the removal of the temporary", lambda: os.listdir(target.mod + "/dir") == [])
+
+
+OPENS = {"device open": "yes", "refuse options": "!copy-devices !write-devices"}
+WRITE = {"flags": 1}
+# id: (verdict, arguments, fields)
+OPENED = {
+    "K4 parent ..": ("EINVAL", (b"..", b"covered"), {}),
+    "K4 leaf ..": ("EINVAL", (b"", b".."), {}),
+    "K4 slash in the leaf": ("EINVAL", (b"", b"dir/covered"), {}),
+    "K5 symlinked parent, outside": ("ELOOP", (b"esc", b"node"), {}),
+    "K5 symlinked parent, inside": ("ELOOP", (b"in", b"covered"), {}),
+    "K5 the leaf is a link to a node": ("EPERM", (b"", b"to-covered"), {}),
+    "K5 the leaf is a link to a node outside": ("EPERM", (b"", b"to-outside"), WRITE),
+    "K5 no such node": ("ENOENT", (b"", b"nothing"), {}),
+    "K7 a node that is not listed": ("EPERM", (b"", b"mem"), {}),
+    "K7 for writing": ("EPERM", (b"", b"mem"), WRITE),
+    "K7 a whiteout": ("EPERM", (b"", b"white"), {}),
+    "K7 a block node with the same number": ("EPERM", (b"", b"block"), {}),
+    "K8 a file": ("EPERM", (b"", b"victim"), {}),
+    "K8 a file, for writing": ("EPERM", (b"", b"victim"), WRITE),
+    "K8 a directory": ("EPERM", (b"", b"dir"), {}),
+    "K8 a fifo": ("EPERM", (b"", b"fifo"), {}),
+    "K8 a socket": ("EPERM", (b"", b"sock"), {}),
+    "K9 reads": ("done", (b"", b"covered"), {}),
+    "K9 writes": ("done", (b"dir", b"covered"), WRITE),
+}
+
+
+def nodes_to_open(t):
+    os.makedirs(t.mod + "/dir", exist_ok=True)
+    for name, what, dev in (("covered", CHR, (1, 3)), ("dir/covered", CHR, (1, 3)), ("mem", CHR, (1, 1)), ("white", CHR, (0, 0)),
+                            ("block", BLK, (1, 3)), ("fifo", FIFO, (0, 0)), ("sock", stat.S_IFSOCK, (0, 0)), ("../out/node", CHR, (1, 3))):
+        os.mknod(f"{t.mod}/{name}", what | 0o600, os.makedev(*dev))
+    os.symlink("../out", t.mod + "/esc")
+    os.symlink("dir", t.mod + "/in")
+    os.symlink("covered", t.mod + "/to-covered")
+    os.symlink("../out/node", t.mod + "/to-outside")
+
+
+def is_null(fd, flags):
+    st, fl = os.fstat(fd), fcntl.fcntl(fd, fcntl.F_GETFL)
+    assert stat.S_ISCHR(st.st_mode) and st.st_rdev == os.makedev(1, 3)
+    assert fl & os.O_ACCMODE == (os.O_WRONLY if flags else os.O_RDONLY)
+    # The right to control it was not the broker's to give (ABI 5): the kernel remembers that with the open file.
+    with pytest.raises(OSError) as e:
+        fcntl.ioctl(fd, termios.TCGETS, bytes(64))
+    assert e.value.errno in (errno.EACCES, errno.ENOTTY), e.value
+    os.close(fd)
+    return e.value.errno
+
+
+def test_opening_is_judged(work):
+    """K4 to K9, K14: what a receiving worker may ask to be opened for it."""
+    with Target(work, devices="c 1:3, c 5:0-2", extra=OPENS) as t:
+        nodes_to_open(t)
+        before = snapshot(t.out)
+        with Session(t, "push", ["-M--write-devices"]) as s, Broker(s) as b:
+            start, held = b.id, fds(b.pid)
+            for name, (want, args, kw) in OPENED.items():
+                err, fd = b.open(*args, **kw)
+                assert err == ERR[want], f"{name}: errno {err}, not {want}"
+                if fd is not None:
+                    assert is_null(fd, kw.get("flags", 0)) == (errno.EACCES if landlock_abi() >= 5 else errno.ENOTTY)
+            assert fds(b.pid) == held, "the broker kept a descriptor"
+            lines = [x for x in t.daemon.read_log().splitlines() if " device session=" in x and "verdict=granted" not in x][start:]
+            assert len(lines) == len(OPENED)
+            for (name, (want, _, _)), line in zip(OPENED.items(), lines):
+                assert " op=OPEN " in line and (" verdict=done " in line) == (want == "done"), (name, line)
+        assert snapshot(t.out) == before
+        assert os.path.getsize(t.mod + "/victim") == 5
+
+
+def landlock_abi():
+    return ctypes.CDLL(None).syscall(444, None, 0, 1)
+
+
+@pytest.mark.parametrize("read_only", [True, False])
+def test_a_sending_transfer_only_reads(work, read_only):
+    """K7, K12: the transfer asked for --copy-devices, so the broker opens for reading and does nothing else."""
+    with Target(work, devices="c 1:3", read_only=read_only, extra=OPENS) as t:
+        nodes_to_open(t)
+        if not read_only:
+            write_file(t.mod + "/big", os.urandom(4 << 20))
+        with Session(t, "pull", ["-M--copy-devices"]) as s, Broker(s) as b:
+            assert b.ask(MKNOD, b"", b"x", **NULL)[0] == ERR["EPERM"]
+            assert b.ask(MKTEMP, b"", b"x", **NULL)[0] == ERR["EPERM"]
+            assert b.ask(MOVE, b"", b"covered", b"", b"y")[0] == ERR["EPERM"]
+            assert b.ask(LINK, b"", b"covered", b"", b"y")[0] == ERR["EPERM"]
+            assert b.open(b"", b"covered", flags=1)[0] == ERR["EPERM"]
+            err, fd = b.open(b"", b"covered")
+            assert err == 0
+            is_null(fd, 0)
+        assert not any(os.path.lexists(f"{t.mod}/{n}") for n in "xy")
+
+
+@pytest.mark.parametrize("options", [(), ["-M--write-devices", "--no-D"]], ids=["makes only", "opens only"])
+def test_only_what_the_transfer_asked_for(work, options):
+    """K12, D3: a module that makes and opens nodes, and transfers that want one of the two."""
+    with Target(work, devices="c 1:3", extra=OPENS) as t:
+        nodes_to_open(t)
+        with Session(t, "push", options) as s, Broker(s) as b:
+            made = b.ask(MKNOD, b"", b"x", **NULL)[0]
+            err, fd = b.open(b"", b"covered", flags=1)
+            assert (made, err) == ((ERR["EPERM"], 0) if options else (0, ERR["EPERM"]))
+            if fd is not None:
+                os.close(fd)
+
+
+def test_nobody_opens_in_its_place(work):
+    """K16: the broker is gone; --write-devices is an error of that file, and the device is not opened, replaced or written."""
+    with Target(work, devices="c 1:3", extra=OPENS) as t:
+        os.unlink(t.src + "/null")
+        os.mknod(t.mod + "/zz", CHR | 0o666, os.makedev(1, 3))
+        write_file(t.src + "/zz", b"for the device\n")
+        with Session(t, "push", ["-M--write-devices"]) as s:
+            os.kill(s.role("broker"), signal.SIGKILL)
+            s.proc.send_signal(signal.SIGCONT)
+            assert s.proc.wait(LIMIT) == 23
+        assert os.path.getsize(t.mod + "/big") == os.path.getsize(t.src + "/big")
+        assert stat.S_ISCHR(os.lstat(t.mod + "/zz").st_mode)
+
+
+def has_mounts():
+    return subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode == 0
+
+
+@contextlib.contextmanager
+def mounted(target, where):
+    """A file system of its own at a place in the module, seen by everybody."""
+    os.makedirs(where, exist_ok=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k,mode=755", "kedge-test", where], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", where], check=True)
+
+
+@pytest.mark.skipif(not has_mounts(), reason="mounting is not permitted here")
+def test_another_mount(work, target):
+    """K5: a file system that is mounted inside of the module is not the broker's, to make, to move or to link."""
+    with mounted(target, target.mod + "/disk"):
+        os.mknod(target.mod + "/disk/covered", CHR | 0o600, os.makedev(1, 3))
+        with Session(target, "push") as s, Broker(s) as b:
+            assert b.ask(MKNOD, b"disk", b"x", **NULL)[0] == ERR["EXDEV"]
+            assert b.ask(MKTEMP, b"disk", b"x", **NULL)[0] == ERR["EXDEV"]
+            assert b.ask(MOVE, b"disk", b"covered", b"", b"y")[0] == ERR["EXDEV"]
+            assert b.ask(MOVE, b"", b"covered", b"disk", b"y")[0] == ERR["EXDEV"]
+            assert b.ask(LINK, b"", b"covered", b"disk", b"y")[0] == ERR["EXDEV"]
+            assert b.ask(MKNOD, b"dir", b"x", **NULL)[0] == 0
+        assert os.listdir(target.mod + "/disk") == ["covered"]
+
+
+class Flipper:
+    """A process that exchanges two names without a pause."""
+
+    def __init__(self, a, b):
+        code = "import ctypes,sys\nc=ctypes.CDLL(None).renameat2\na,b=(x.encode() for x in sys.argv[1:])\nwhile 1: c(-100,a,-100,b,2)\n"
+        was = os.lstat(a).st_ino
+        self.proc = subprocess.Popen([sys.executable, "-c", code, a, b])
+        wait_for("the first flip", lambda: os.lstat(a).st_ino != was)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.proc.kill()
+        self.proc.wait()
+
+
+FLIPS = 1500
+
+
+def test_flipped_parents(work):
+    """K5, K9: the parent is exchanged with a link to a directory outside, whose node must never be opened nor given a neighbour."""
+    with Target(work, devices="c 1:3", extra=OPENS) as t:
+        os.mkdir(t.mod + "/dir")
+        os.mknod(t.mod + "/dir/node", CHR | 0o600, os.makedev(1, 3))
+        os.mknod(t.out + "/node", CHR | 0o600, os.makedev(1, 3))
+        outside = os.stat(t.out + "/node").st_ino
+        os.symlink("../out", t.mod + "/alt")
+        before, seen = sorted(os.listdir(t.out)), collections.Counter()
+        with Session(t, "push", ["-M--write-devices"]) as s, Broker(s) as b, Flipper(t.mod + "/dir", t.mod + "/alt"):
+            for i in range(FLIPS):
+                err, fd = b.open(b"dir", b"node")
+                seen[err] += 1
+                if fd is not None:
+                    assert os.fstat(fd).st_ino != outside
+                    os.close(fd)
+                seen[b.ask(MKNOD, b"dir", b"n%d" % i, **NULL)[0]] += 1
+        assert sorted(os.listdir(t.out)) == before
+        assert set(seen) <= {0, ERR["ELOOP"], ERR["ENOENT"], 11}, seen
+        assert seen[0] > FLIPS / 100 and seen[ERR["ELOOP"]] > FLIPS / 100, f"the race was not live: {seen}"
+
+
+def test_flipped_nodes(work):
+    """K9: a listed node is exchanged with one that is not: what comes back is never the other."""
+    with Target(work, devices="c 1:3", extra=OPENS) as t:
+        os.mknod(t.mod + "/a", CHR | 0o600, os.makedev(1, 3))
+        os.mknod(t.mod + "/b", CHR | 0o600, os.makedev(1, 5))
+        seen = collections.Counter()
+        with Session(t, "push", ["-M--write-devices"]) as s, Broker(s) as b, Flipper(t.mod + "/a", t.mod + "/b"):
+            for _ in range(FLIPS):
+                err, fd = b.open(b"", b"a")
+                seen[err] += 1
+                if fd is not None:
+                    assert os.fstat(fd).st_rdev == os.makedev(1, 3)
+                    os.close(fd)
+        assert set(seen) <= {0, ERR["EPERM"], errno.ESTALE}, seen
+        assert seen[0] > FLIPS / 100 and seen[ERR["EPERM"]] > FLIPS / 100, f"the race was not live: {seen}"
 
 
 ok = dict(parent=b"", leaf=b"x", **NULL)

@@ -29,7 +29,7 @@ static struct broker bk;
 
 static struct broker_config base_config(void)
 {
-	struct broker_config cfg = { .root_fd = modfd, .audit_fd = audit[1], .client = "192.0.2.7", .user = "joe", .module = "m\nod", .session = "42" };
+	struct broker_config cfg = { .root_fd = modfd, .may = BROKER_MAY_MAKE, .audit_fd = audit[1], .client = "192.0.2.7", .user = "joe", .module = "m\nod", .session = "42" };
 	char why[80];
 
 	assert_int_equal(device_policy_parse("c 1:3, c 5:0-2, b 7", &cfg.policy, why, sizeof why), 0);
@@ -45,7 +45,7 @@ static void start(const struct broker_config *cfg)
 		assert_true(false);
 	}
 	broker_init(&bk, TAKE_FD(handle.worker_fd));
-	broker_phase_begin(&handle);
+	broker_phase_begin(&handle, BROKER_MAY_MAKE | BROKER_MAY_OPEN);
 }
 
 static void start_default(void)
@@ -209,7 +209,7 @@ static void opens_when_permitted(void **state)
 	int fd;
 
 	(void)state;
-	cfg.allow_open = true;
+	cfg.may |= BROKER_MAY_OPEN;
 	start(&cfg);
 	assert_int_equal(mknodat(modfd, "null", S_IFCHR | 0600, makedev(1, 3)), 0);
 	assert_int_equal(mknodat(modfd, "full", S_IFCHR | 0600, makedev(1, 7)), 0);
@@ -264,7 +264,7 @@ static void invoking_users_own_authority(void **state)
 	struct broker_config cfg = base_config();
 
 	(void)state;
-	cfg.any_parent = true;
+	cfg.own_authority = true;
 	device_policy_own(&cfg.policy);
 	start(&cfg);
 	assert_int_equal(broker_mknod(&bk, "other", "null", S_IFCHR, 1, 3, NULL), 0);
