@@ -299,11 +299,11 @@ static void gate(void **state)
 static void broker(void **state)
 {
 	(void)state;
-	DENIED(CONFINE_BROKER, true, CONFINE_READ, forbidden);
-	DENIED(CONFINE_BROKER, true, CONFINE_READ, no_files);
-	DENIED(CONFINE_BROKER, true, CONFINE_READ, ((const struct act[]){ A(broker_bits) }));
+	DENIED(CONFINE_BROKER, true, CONFINE_WRITE, forbidden);
+	DENIED(CONFINE_BROKER, true, CONFINE_WRITE, no_files);
+	DENIED(CONFINE_BROKER, true, CONFINE_WRITE, ((const struct act[]){ A(broker_bits) }));
 	unlinkat(modfd, "good", 0);
-	ALLOWED(CONFINE_BROKER, true, CONFINE_READ, A(broker_ok));
+	ALLOWED(CONFINE_BROKER, true, CONFINE_WRITE, A(broker_ok));
 	unlinkat(modfd, "good", 0);
 }
 
