@@ -138,6 +138,8 @@ static void print_help(void)
 	      "Usage: kedge --daemon [OPTION]...     serve modules (kedge --daemon --help tells more)\n"
 	      "  or   kedge --server OPTION... . PATH...\n"
 	      "                                     the remote end of a remote shell (started by a client)\n"
+	      "  or   kedge --restrict [OPTION]... DIR\n"
+	      "                                     the same for a restricted ssh key (kedge --restrict -help)\n"
 	      "  or   kedge --version               what this build can do; -VV says it as JSON\n", stdout);
 }
 

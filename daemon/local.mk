@@ -26,6 +26,7 @@ libdaemon_a_SOURCES = \
 	daemon/notify.c daemon/notify.h \
 	daemon/proxy.c daemon/proxy.h \
 	daemon/resolve.c daemon/resolve.h \
+	daemon/restricted.c daemon/restricted.h \
 	daemon/sockopts.c daemon/sockopts.h \
 	daemon/worker.c
 

@@ -14,6 +14,7 @@
 #include "daemon/cmdline.h"
 #include "daemon/daemon.h"
 #include "daemon/log.h"
+#include "daemon/restricted.h"
 #include "sandbox/spawn.h"
 #include "session/session.h"
 
@@ -123,10 +124,12 @@ static const struct server_logger logger = { .open = log_open_file, .fd = log_fd
 int main(int argc, char **argv)
 {
 	proc_title_init(argc, argv);
+	if (restricted_asked(argc, argv))
+		return restricted_main(argc, argv, &logger);
 	if (cmdline_is_daemon(argc, argv))
 		return daemon_main(argc, argv);
 	if (argc > 1 && !strcmp(argv[1], "--server"))
-		return session_main_server(argc, argv, &logger);
+		return session_main_server(argc, argv, &logger, NULL);
 	if (about_answer(argc, argv))
 		return RX_OK;
 	if (argc > 1)

@@ -12,10 +12,10 @@
 #include "sandbox/broker.h"
 #include "sandbox/places.h"
 
-/* How links inside a path that the user gave are treated: a module's clients stay inside it. */
+/* How links inside a path that the user gave are treated: who has a root stays inside it. */
 static enum links path_links(const struct rx *rx)
 {
-	return rx->o->am_daemon && !rx->o->insecure_links ? LINKS_IN_ROOT : anchor_links(rx->x->root);
+	return (rx->o->am_daemon || rx->o->confine_root) && !rx->o->insecure_links ? LINKS_IN_ROOT : anchor_links(rx->x->root);
 }
 
 /* How links among the directories of list names are treated: only where existing ones may be used. */

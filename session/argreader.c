@@ -10,6 +10,7 @@
 #include "base/say.h"
 #include "sandbox/chan.h"
 #include "sandbox/spawn.h"
+#include "session/inroot.h"
 #include "session/run.h"
 
 enum { ARG_WORD = 1, ARG_PATH, ARG_ITEM, ARG_DONE };
@@ -67,7 +68,7 @@ static int send_all(const struct argreader *a, struct chan *ch)
 	return rc < 0 ? rc : chan_send(ch, ARG_DONE, &d, sizeof d);
 }
 
-static int confine_reader(const struct anchor *root, int chan, struct err *e)
+static int confine_reader(const struct anchor *root, bool jail, int chan, struct err *e)
 {
 	struct confine_dir dir = { .fd = anchor_fd(root), .rights = CONFINE_LIST };
 	struct confine_params p = CONFINE_PARAMS_INIT;
@@ -75,6 +76,8 @@ static int confine_reader(const struct anchor *root, int chan, struct err *e)
 
 	p.dirs = &dir;
 	p.ndirs = 1;
+	if (jail)
+		p.root_fd = anchor_fd(root);
 	p.keep_fds = keep;
 	p.nkeep = ARRAY_SIZE(keep);
 	return confine_apply(CONFINE_SERVER_SEND, &p, NULL, e);
@@ -87,14 +90,23 @@ static int tell(const char *prefix, const char *text, int code)
 	return code;
 }
 
+static int expand(struct argreader *a, struct anchor *root)
+{
+	_cleanup_sb_ struct sb *sb = sb_new(root, 0);
+	int rc = sb ? 0 : -1;
+
+	for (int i = 0; i < a->p->npaths && rc == 0; i++)
+		rc = args_glob(a->paths, a->p->paths[i], sb, a->cwd, NULL);
+	return rc;
+}
+
 static int read_and_send(struct argreader *a, struct chan *ch, struct anchor *root)
 {
 	struct byte_source src = { .fd = a->in_fd };
 	struct err e = { 0 };
 	struct rd r = { .fill = fill, .ctx = &src, .err = &e };
 	struct options *p = a->p;
-	struct sb *sb;
-	int rc = 0;
+	int rc;
 
 	if (args_read(a->batch, &r, true) < 0)
 		return tell("rsync: ", e.text, e.code);
@@ -102,10 +114,9 @@ static int read_and_send(struct argreader *a, struct chan *ch, struct anchor *ro
 		return tell("rsync: ", "out of memory for arguments", RX_MALLOC);
 	if (options_parse(p, a->batch->v + 1, MAX(a->batch->n - 1, 0), false) < 0 || options_finish(p) < 0)
 		return tell(options_prefix(p), p->error, p->exit_code);
-	sb = sb_new(root, 0);
-	for (int i = 0; i < p->npaths && rc == 0; i++)
-		rc = sb ? args_glob(a->paths, p->paths[i], sb, a->cwd, NULL) : -1;
-	sb_free(sb);
+	rc = a->root ? inroot_paths(a->paths, p, a->root, a->host_root) : expand(a, root);
+	if (p->exit_code)
+		return tell(options_prefix(p), p->error, p->exit_code);
 	if (rc < 0 || reach_plan_make(a->plan, p, a->paths->v, a->paths->n, a->cwd) < 0)
 		return tell("rsync: ", "out of memory for arguments", RX_MALLOC);
 	rc = send_all(a, ch);
@@ -114,12 +125,12 @@ static int read_and_send(struct argreader *a, struct chan *ch, struct anchor *ro
 
 static _Noreturn void reader(struct argreader *a, struct chan *ch)
 {
-	struct anchor *root = NULL;
+	struct anchor *root = a->root;
 	struct err e = { 0 };
 
-	if (anchor_open(&root, "/", TRUST_ALL, LINKS_FREE, ANCHOR_READ_ONLY) < 0)
+	if (!root && anchor_open(&root, "/", TRUST_ALL, LINKS_FREE, ANCHOR_READ_ONLY) < 0)
 		_exit(tell("rsync: ", "cannot open the root directory", RX_FILEIO));
-	if (confine_reader(root, ch->fd, &e) < 0)
+	if (confine_reader(root, a->root, ch->fd, &e) < 0)
 		_exit(tell("", e.text, e.code));
 	_exit(read_and_send(a, ch, root));
 }

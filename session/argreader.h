@@ -16,6 +16,8 @@ struct argreader {
 	struct options *p;             /* the first batch, parsed; the reader's copy takes the second */
 	int in_fd;                     /* read up to the end of the batch and not a byte further */
 	const char *cwd;               /* without a leading slash */
+	struct anchor *root;           /* --confine-root; NULL: the reader lists what the user may */
+	const char *host_root;         /* see inroot.h */
 	struct charset *charset;       /* --iconv; may be NULL */
 	/* Results, initialised by the caller. */
 	struct words *batch;           /* words of the second batch, its first one included */

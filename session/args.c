@@ -198,12 +198,18 @@ static int add_found(void *arg, const char *path)
 	return words_add(arg, path, strlen(path));
 }
 
-int args_glob(struct words *out, const char *word, struct sb *sb, const char *cwd, const struct filter_list *hidden)
+int args_glob_or(struct words *out, const char *pattern, const char *plain, struct sb *sb, const char *cwd,
+		 const struct filter_list *hidden)
 {
 	const struct glob_tree tree = { sb, list_dir, is_dir };
-	int n = glob_expand(&tree, word, cwd, hidden, add_found, out);
+	int n = glob_expand(&tree, pattern, cwd, hidden, add_found, out);
 
 	if (n < 0)
 		return -1;
-	return n > 0 ? 0 : words_add(out, word, strlen(word));
+	return n > 0 ? 0 : words_add(out, plain, strlen(plain));
+}
+
+int args_glob(struct words *out, const char *word, struct sb *sb, const char *cwd, const struct filter_list *hidden)
+{
+	return args_glob_or(out, word, word, sb, cwd, hidden);
 }

@@ -40,5 +40,8 @@ int args_module(struct words *out, const char *arg, const char *module, bool sec
 
 /* Wildcard expansion against the tree beneath the view (05 §5.3): adds the matches, or the word itself. */
 int args_glob(struct words *out, const char *word, struct sb *sb, const char *cwd, const struct filter_list *hidden);
+/* The same for a pattern; plain is what it is called when nothing matches. */
+int args_glob_or(struct words *out, const char *pattern, const char *plain, struct sb *sb, const char *cwd,
+		 const struct filter_list *hidden);
 
 #endif

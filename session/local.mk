@@ -8,6 +8,9 @@ libsession_a_SOURCES = \
 	session/itemize.c session/itemize.h \
 	session/itemlog.c session/itemlog.h \
 	session/ids.c session/ids.h \
+	session/inroot.c session/inroot.h \
+	session/limits.c session/limits.h \
+	session/shellwords.c session/shellwords.h \
 	session/idlink.c session/idlink.h \
 	session/reach.c session/reach.h session/reach_plan.c \
 	session/options.c session/options.h session/optpriv.h \
@@ -27,3 +30,12 @@ FUZZ_TARGETS += testsuite/fuzz/fuzz_options
 testsuite_fuzz_fuzz_options_SOURCES = testsuite/fuzz/fuzz_options.c
 testsuite_fuzz_fuzz_options_LDADD = $(KEDGE_LIBS) $(EXT_LIBS)
 testsuite_fuzz_fuzz_options_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+
+UNIT_TESTS += testsuite/unit/test_shellwords
+testsuite_unit_test_shellwords_SOURCES = testsuite/unit/test_shellwords.c
+testsuite_unit_test_shellwords_LDADD = $(UNIT_LDADD)
+
+FUZZ_TARGETS += testsuite/fuzz/fuzz_shellwords
+testsuite_fuzz_fuzz_shellwords_SOURCES = testsuite/fuzz/fuzz_shellwords.c
+testsuite_fuzz_fuzz_shellwords_LDADD = $(KEDGE_LIBS) $(EXT_LIBS)
+testsuite_fuzz_fuzz_shellwords_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer

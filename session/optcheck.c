@@ -11,11 +11,12 @@
 #include "filter/filter.h"
 #include "filter/wildmatch.h"
 #include "session/args.h"
+#include "session/limits.h"
 #include "session/optvals.h"
 
 static bool same_action(const struct row *a, const struct row *b)
 {
-	return a->kind == b->kind && a->off == b->off && a->value == b->value && a->kind != LACKS && a->kind != LACKSS &&
+	return a->kind == b->kind && a->off == b->off && a->value == b->value && a->kind != LACKS &&
 	       a->kind != IGNORE && a->kind != IGNORES && a->kind != IGNOREI && a->kind != HACK;
 }
 
@@ -98,6 +99,9 @@ void options_refuse_devices(struct options *p)
 
 int opt_refusal(struct options *p, const struct row *r)
 {
+	if (p->limits)
+		return opt_mistake(p, RX_USAGE, "option %s%.*s has been disabled on this server.", r->letter ? "-" : "--",
+				   r->letter ? 1 : (int)strlen(r->name), r->letter ? &r->letter : r->name);
 	if (!r->name)
 		return opt_mistake(p, RX_UNSUPPORTED, "The server is configured to refuse -%c", r->letter);
 	if (r->letter)
@@ -122,6 +126,16 @@ static int consequence(struct options *p, const char *name)
 	const struct row *r = opt_refused(p, name);
 
 	return r ? opt_refusal(p, r) : 0;
+}
+
+/* What would lead out of --confine-root: links, the log, devices that stand for more than themselves. */
+static int finish_confined(struct options *p)
+{
+	const struct xfer_opts *o = p->o;
+	const char *name = o->insecure_links ? "insecure-links" : o->log_file ? "log-file" : o->copy_devices ? "copy-devices" :
+			   o->write_devices ? "write-devices" : NULL;
+
+	return name ? opt_mistake(p, usage_code(p), "--%s cannot be combined with --confine-root", name) : 0;
 }
 
 static int finish_conflicts(struct options *p)
@@ -157,6 +171,8 @@ static int finish_conflicts(struct options *p)
 	if (o->files_from && strcmp(o->files_from, "-") && strchr(o->files_from, ':') &&
 	    (!strchr(o->files_from, '/') || strchr(o->files_from, ':') < strchr(o->files_from, '/')))
 		return opt_mistake(p, code, "The --files-from sent to the server cannot specify a host.");
+	if (o->confine_root && finish_confined(p) < 0)
+		return -1;
 	if (o->files_from && p->npaths > 1)
 		return opt_mistake(p, code, "--files-from takes one base directory only");
 	return 0;
@@ -235,7 +251,7 @@ int options_finish(struct options *p)
 		o->whole_file = false;
 	rc = finish_conflicts(p);
 	if (rc == 0)
-		rc = finish_refusals(p);
+		rc = p->limits ? limits_apply(p) : finish_refusals(p);
 	if (rc == 0)
 		say_ignored(p);
 	return rc < 0 ? -1 : 0;

@@ -332,6 +332,25 @@ static int plain_special(struct options *p, enum special sp)
 	return 0;
 }
 
+/* Who started us says it, once: words of the peer that come behind it cannot move or lift it. A daemon's module is its
+   own root (05 §8.3). "/" confines to nothing. */
+static int confine_root(struct options *p, const char *arg)
+{
+	struct xfer_opts *o = p->o;
+
+	if (p->daemon)
+		return 0;
+	if (*arg != '/')
+		return opt_mistake(p, RX_USAGE, "--confine-root must be an absolute path");
+	if (p->second_batch && !o->confine_root)
+		return opt_mistake(p, RX_USAGE, "--confine-root must be given before secluded arguments");
+	if (o->confine_root && strcmp(o->confine_root, arg) != 0)
+		return opt_mistake(p, RX_USAGE, "You can only specify --confine-root once.");
+	if (arg[strspn(arg, "/")])
+		o->confine_root = opt_keep(p, arg);
+	return 0;
+}
+
 static int string_special(struct options *p, enum special sp, const char *arg)
 {
 	struct xfer_opts *o = p->o;
@@ -394,6 +413,7 @@ static int string_special(struct options *p, enum special sp, const char *arg)
 	case SP_COPY_AS: /* a module's worker has no power to change its ids */
 		o->copy_as = opt_keep(p, arg);
 		return p->daemon ? opt_mistake(p, RX_UNSUPPORTED, "The server does not support --copy-as") : 0;
+	case SP_CONFINE_ROOT: return confine_root(p, arg);
 	case SP_ICONV: /* LOCAL,REMOTE: the second is ours */
 		o->iconv = opt_keep(p, strchr(arg, ',') ? strchr(arg, ',') + 1 : arg);
 		return 0;
@@ -435,7 +455,7 @@ static int apply(struct options *p, const struct row *r, const char *arg, int iv
 		return p->daemon ? opt_mistake(p, RX_UNSUPPORTED, "Attempt to hack rsync thwarted!")
 				 : opt_mistake(p, RX_USAGE, "Daemon option(s) used without --daemon.\n"
 					       "(Type \"rsync --daemon --help\" for assistance with daemon mode.)");
-	case LACKS: case LACKSS:
+	case LACKS:
 		return p->daemon ? opt_refusal(p, r)
 			: opt_mistake(p, usage_code(p), r->letter ? "The server does not support --%s (-%c)" : "The server does not support --%s",
 				      r->name, r->letter);
@@ -493,6 +513,7 @@ int options_parse(struct options *p, const char *const *words, int count, bool f
 	const char *rest;
 	int n = 0, rc;
 
+	p->second_batch = !first_batch;
 	table = mem_zalloc(p->budget, (size_t)option_row_count + 1, sizeof *table);
 	argv = mem_alloc(p->budget, (size_t)count + 2, sizeof *argv);
 	if (!table || !argv) {
@@ -502,7 +523,7 @@ int options_parse(struct options *p, const char *const *words, int count, bool f
 	}
 	for (int i = 0; i < option_row_count; i++) {
 		const struct row *r = &option_rows[i];
-		bool str = r->kind == STR || r->kind == CALLS || r->kind == IGNORES || r->kind == LACKSS || (r->kind == HACK && r->off);
+		bool str = r->kind == STR || r->kind == CALLS || r->kind == IGNORES || (r->kind == HACK && r->off);
 		bool num = r->kind == INT || r->kind == CALLI || r->kind == IGNOREI;
 
 		table[i] = (struct poptOption){ .longName = r->name, .shortName = r->letter, .val = i + 1,

@@ -12,12 +12,15 @@
 #include "base/mem.h"
 #include "transfer/options.h"
 
+struct limits;
+
 struct options {
 	struct xfer_opts *o;           /* filled in */
 	struct arena *arena;           /* strings */
 	bool daemon;
 	bool secluded;                 /* -s: a second batch follows */
 	bool server;                   /* --server was met */
+	bool second_batch;             /* the words being parsed are those of -s */
 	const char **paths;            /* words behind the first "." */
 	int npaths;
 	bool no_words;                 /* nothing behind the options, not even the "." */
@@ -33,6 +36,7 @@ struct options {
 	struct option_rule { int kind; const char *text; } *rules;
 	size_t nrules, rules_cap;
 	struct budget *budget;
+	const struct limits *limits;   /* of a restricted key (limits.h); NULL: none */
 };
 
 enum { RULE_FILTER, RULE_EXCLUDE, RULE_INCLUDE, RULE_EXCLUDE_FROM, RULE_INCLUDE_FROM, RULE_F };

@@ -21,7 +21,6 @@ enum kind {
 	IGNOREI,       /* the same with an integer argument */
 	HACK,          /* daemon options: never from a peer */
 	LACKS,         /* not supported by this build: refused with rsync's text */
-	LACKSS,        /* the same with an argument */
 };
 
 enum special {
@@ -35,7 +34,7 @@ enum special {
 	SP_ECAPS, SP_TEMP_DIR, SP_ACLS, SP_OPEN_NOATIME, SP_NO_OPEN_NOATIME, SP_ATIMES, SP_FAKE_SUPER, SP_STATS,
 	SP_STOP_AFTER, SP_STOP_AT, SP_CHOWN, SP_ONE_FS, SP_NO_ONE_FS, SP_RELATIVE, SP_NO_RELATIVE, SP_PARTIAL_PROGRESS,
 	SP_OLD_ARGS, SP_NO_OLD_ARGS, SP_REMOTE_OPTION, SP_COMPRESS_THREADS, SP_SUFFIX, SP_SKIP_COMPRESS,
-	SP_ICONV, SP_NO_ICONV, SP_COPY_AS,
+	SP_ICONV, SP_NO_ICONV, SP_COPY_AS, SP_CONFINE_ROOT,
 };
 
 struct row {

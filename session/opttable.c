@@ -93,7 +93,7 @@ const struct row option_rows[] = {
 	{ "chmod", 0, CALLS, 0, SP_CHMOD },
 	{ "super", 0, SETI, O(super), 1 }, { "no-super", 0, SETI, O(super), 0 }, { "fake-super", 0, CALL, 0, SP_FAKE_SUPER },
 	{ "copy-as", 0, CALLS, 0, SP_COPY_AS }, { "iconv", 0, CALLS, 0, SP_ICONV }, { "no-iconv", 0, CALL, 0, SP_NO_ICONV },
-	{ "insecure-links", 0, SET, O(insecure_links), 1 }, { "no-insecure-links", 0, SET, O(insecure_links), 0 }, { "confine-root", 0, LACKSS, 0, 0 },
+	{ "insecure-links", 0, SET, O(insecure_links), 1 }, { "no-insecure-links", 0, SET, O(insecure_links), 0 }, { "confine-root", 0, CALLS, 0, SP_CONFINE_ROOT },
 	/* deletion */
 	{ "delete", 0, CALL, 0, SP_DEL }, { "delete-before", 0, CALL, 0, SP_DEL_BEFORE }, { "delete-during", 0, CALL, 0, SP_DEL_DURING },
 	{ "del", 0, CALL, 0, SP_DEL_DURING }, { "delete-delay", 0, CALL, 0, SP_DEL_DELAY }, { "delete-after", 0, CALL, 0, SP_DEL_AFTER },

@@ -373,6 +373,15 @@ int reach_open(struct reach *r, const struct reach_plan *pl, struct err *e)
 	return pl->flags & REACH_SENDER ? open_sender(r, pl, e) : open_receiver(r, pl, e);
 }
 
+int reach_open_root(struct reach *r, const struct reach_plan *pl, struct anchor *root, struct err *e)
+{
+	enum confine_rights rights = !(pl->flags & REACH_SENDER) ? CONFINE_WRITE : pl->flags & REACH_REMOVE ? CONFINE_READ_REMOVE : CONFINE_READ;
+
+	r->root = r->dest = anchor_ref(root);
+	r->jail = true;
+	return add_dir(r, anchor_fd(root), rights, e);
+}
+
 void reach_free(struct reach *r)
 {
 	for (size_t i = 0; i < r->nanchors; i++)

@@ -65,7 +65,7 @@ int reach_join(const char *base, const char *arg, char *out);
 
 struct reach {
 	struct anchor *root;           /* becomes xfer.root */
-	struct places *places;         /* becomes xfer.places */
+	struct places *places;         /* becomes xfer.places; NULL: everything lies beneath root */
 	struct anchor *dest;           /* receiver: of the destination or of its deepest parent (borrowed); NULL: none */
 	struct confine_dir *dirs;
 	size_t ndirs, dirs_cap;
@@ -79,6 +79,8 @@ struct reach {
 
 /* Opens everything. What cannot be opened is remembered and told when it is used. 0, or -1 with e. */
 int reach_open(struct reach *r, const struct reach_plan *pl, struct err *e) NODISCARD;
+/* The same where root is "/" for the session: everything is found beneath it, later, and nothing else. */
+int reach_open_root(struct reach *r, const struct reach_plan *pl, struct anchor *root, struct err *e) NODISCARD;
 void reach_free(struct reach *r);
 
 #endif

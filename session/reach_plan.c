@@ -76,17 +76,41 @@ static int add_source(struct reach_plan *pl, const char *arg, bool relative, con
 	return reach_plan_add(pl, REACH_SOURCE, item);
 }
 
+static unsigned plan_flags(const struct xfer_opts *o)
+{
+	unsigned flags = 0;
+
+	if (((o->owner || o->group || o->acls) && !o->numeric_ids) || o->usermap || o->groupmap)
+		flags |= REACH_NAMES;
+	if (o->xattrs)
+		flags |= REACH_XATTRS;
+	if (o->insecure_links)
+		flags |= REACH_INSECURE | REACH_ANYWHERE;
+	if (o->am_sender) {
+		flags |= REACH_SENDER | REACH_RULES;
+		if (o->remove_source)
+			flags |= REACH_REMOVE;
+		if (o->copy_links || o->copy_dirlinks || o->copy_unsafe_links || o->files_from)
+			flags |= REACH_ANYWHERE;
+		if (o->copy_devices)
+			flags |= REACH_OPEN_DEVICES;
+		if (o->open_noatime > 0)
+			flags |= REACH_NOATIME;
+		return flags;
+	}
+	if (o->mkpath)
+		flags |= REACH_MKPATH;
+	if (o->delete_mode || o->prune_empty_dirs)
+		flags |= REACH_RULES;
+	if (o->devices && !o->drop_devices)
+		flags |= REACH_DEVICES;
+	if (o->write_devices)
+		flags |= REACH_OPEN_DEVICES;
+	return flags;
+}
+
 static int plan_sender(struct reach_plan *pl, const struct xfer_opts *o, const char *const *args, int nargs, const char *cwd)
 {
-	pl->flags |= REACH_SENDER | REACH_RULES;
-	if (o->remove_source)
-		pl->flags |= REACH_REMOVE;
-	if (o->copy_links || o->copy_dirlinks || o->copy_unsafe_links || o->files_from)
-		pl->flags |= REACH_ANYWHERE;
-	if (o->copy_devices)
-		pl->flags |= REACH_OPEN_DEVICES;
-	if (o->open_noatime > 0)
-		pl->flags |= REACH_NOATIME;
 	for (int i = 0; i < nargs; i++)
 		if (add_source(pl, args[i], o->relative, cwd) < 0)
 			return -1;
@@ -95,14 +119,6 @@ static int plan_sender(struct reach_plan *pl, const struct xfer_opts *o, const c
 
 static int plan_receiver(struct reach_plan *pl, const struct xfer_opts *o, const char *const *args, int nargs, const char *cwd)
 {
-	if (o->mkpath)
-		pl->flags |= REACH_MKPATH;
-	if (o->delete_mode || o->prune_empty_dirs)
-		pl->flags |= REACH_RULES;
-	if (o->devices && !o->drop_devices)
-		pl->flags |= REACH_DEVICES;
-	if (o->write_devices)
-		pl->flags |= REACH_OPEN_DEVICES;
 	/* Sides are found relative to the destination, which therefore comes first. */
 	if (add_joined(pl, REACH_DEST, cwd, nargs > 0 && *args[0] ? args[0] : ".") < 0)
 		return -1;
@@ -153,13 +169,13 @@ int reach_plan_make(struct reach_plan *pl, const struct options *p, const char *
 {
 	const struct xfer_opts *o = p->o;
 
-	if (((o->owner || o->group || o->acls) && !o->numeric_ids) || o->usermap || o->groupmap)
-		pl->flags |= REACH_NAMES;
-	if (o->xattrs)
-		pl->flags |= REACH_XATTRS;
-	if (o->insecure_links)
-		pl->flags |= REACH_INSECURE | REACH_ANYWHERE;
-	if ((o->log_file && reach_plan_add(pl, REACH_LOG, o->log_file) < 0) || (o->copy_as && reach_plan_add(pl, REACH_USER, o->copy_as) < 0))
+	pl->flags |= plan_flags(o);
+	if (o->copy_as && reach_plan_add(pl, REACH_USER, o->copy_as) < 0)
+		return -1;
+	/* Whatever else is named lies beneath the root. */
+	if (o->confine_root)
+		return 0;
+	if (o->log_file && reach_plan_add(pl, REACH_LOG, o->log_file) < 0)
 		return -1;
 	if (plan_files(pl, p, cwd) < 0)
 		return -1;

@@ -136,7 +136,7 @@ static struct filter_list *new_list(struct session *s)
 	struct filt_config fc = {
 		.budget = &s->budget, .files = &s->files, .am_sender = o->am_sender, .am_server = true,
 		.delete_excluded = o->delete_excluded, .from0 = o->from0, .proto = s->p.version, .cwd = s->x.cwd,
-		.home = o->am_daemon ? NULL : getenv("HOME"), .cvsignore = getenv("CVSIGNORE"), .daemon = s->x.daemon_filter,
+		.home = o->am_daemon || o->confine_root ? NULL : getenv("HOME"), .cvsignore = getenv("CVSIGNORE"), .daemon = s->x.daemon_filter,
 	};
 	struct filter_list *l = filt_new(&fc);
 
@@ -150,7 +150,8 @@ int session_check_files(struct session *s, const struct options *p)
 	struct filter_list *l;
 	int rc;
 
-	if (s->o.files_from && strcmp(s->o.files_from, "-")) {
+	/* Beneath a root the sender looks for it, and says so. */
+	if (s->o.files_from && strcmp(s->o.files_from, "-") && !s->o.confine_root) {
 		char path[PATH_LIMIT + 1];
 		int fd = !*s->o.files_from ? -EINVAL :
 			!s->x.places ? opfile_open(s->o.files_from, O_RDONLY, 0, s->o.insecure_links ? OPFILE_FREE : 0) :

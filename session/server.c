@@ -6,6 +6,7 @@
  * that come from the peer (-s) are read by a confined process of their own (argreader.h).
  */
 #include "config.h"
+#include <errno.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -15,6 +16,8 @@
 #include "sandbox/spawn.h"
 #include "session/argreader.h"
 #include "session/idlink.h"
+#include "session/inroot.h"
+#include "session/limits.h"
 #include "session/reach.h"
 #include "session/serverlog.h"
 #include "session/run.h"
@@ -77,6 +80,8 @@ struct server {
 	struct session s;
 	struct options p;
 	struct words batch, paths;     /* second batch of -s; path arguments */
+	struct anchor *root;           /* --confine-root; NULL: none */
+	char host_root[PATH_LIMIT + 1];        /* its path on the host, where arguments may begin with it */
 	struct reach_plan plan;
 	struct reach reach;
 	struct idlink ids;
@@ -90,10 +95,37 @@ struct server {
 	struct err user_err;           /* of --copy-as: told once the peer can hear it, as rsync does */
 };
 
+static const char *host_root(const struct server *sv)
+{
+	return *sv->host_root ? sv->host_root : NULL;
+}
+
+/* The session's "/" is held before anything else is looked at, with the authority that we were started with. */
+static int open_root(struct server *sv, struct err *e)
+{
+	const struct limits *l = sv->p.limits;
+	const char *dir = sv->s.o.confine_root;
+	int rc;
+
+	if (!dir)
+		return 0;
+	rc = anchor_open(&sv->root, dir, TRUST_OWNER, LINKS_REFUSE, l && l->read_only ? ANCHOR_READ_ONLY : 0);
+	if (rc < 0)
+		return fail_errno(e, RX_FILESELECT, -rc, "cannot confine to \"%s\"", dir);
+	if (l && l->absolute) {
+		if (reach_join(sv->cwd, dir, sv->host_root) < 0)
+			return fail_errno(e, RX_FILESELECT, ENAMETOOLONG, "cannot confine to \"%s\"", dir);
+		args_collapse(sv->host_root);
+	}
+	*sv->cwd = '\0';
+	return 0;
+}
+
 /* What is wanted is known: from the command line, or from the peer by way of the argument reader. 0, -1 with e, or an exit code. */
 static int make_plan(struct server *sv, struct err *e)
 {
 	struct argreader a = { .p = &sv->p, .in_fd = 0, .cwd = sv->cwd, .charset = sv->s.x.charset,
+			       .root = sv->root, .host_root = host_root(sv),
 			       .batch = &sv->batch, .paths = &sv->paths, .plan = &sv->plan };
 	struct options *p = &sv->p;
 	int rc = 0;
@@ -103,9 +135,9 @@ static int make_plan(struct server *sv, struct err *e)
 			return -1;
 		return argreader_run(&a, e);
 	}
-	if (options_finish(p) < 0)
+	if (options_finish(p) < 0 || (sv->root && inroot_paths(&sv->paths, p, sv->root, host_root(sv)) < 0))
 		return usage(p);
-	for (int i = 0; i < p->npaths && rc == 0; i++)
+	for (int i = 0; !sv->root && i < p->npaths && rc == 0; i++)
 		rc = words_add(&sv->paths, p->paths[i], strlen(p->paths[i]));
 	if (rc == 0)
 		rc = reach_plan_make(&sv->plan, p, sv->paths.v, sv->paths.n, sv->cwd);
@@ -151,7 +183,7 @@ static int start_broker(struct server *sv, struct err *e)
 static int confine(struct server *sv, struct err *e)
 {
 	enum confine_role role = sv->plan.flags & REACH_SENDER ? CONFINE_SERVER_SEND : CONFINE_SERVER_RECV;
-	size_t nplaces = places_count(sv->reach.places), n = 0;
+	size_t nplaces = sv->reach.places ? places_count(sv->reach.places) : 0, n = 0;
 	_cleanup_free_ int *keep = calloc(nplaces + 8, sizeof *keep);
 	struct confine_params p = CONFINE_PARAMS_INIT;
 
@@ -196,7 +228,8 @@ static int close_the_door(struct server *sv, struct err *e)
 {
 	sv->ids.chan.fd = -1;
 	log_and_user(sv);
-	if (reach_open(&sv->reach, &sv->plan, e) < 0 || confine_prepare(false, CONFINE_PREFER, e) < 0)
+	if ((sv->root ? reach_open_root(&sv->reach, &sv->plan, sv->root, e) : reach_open(&sv->reach, &sv->plan, e)) < 0 ||
+	    confine_prepare(false, CONFINE_PREFER, e) < 0)
 		return -1;
 	if (sv->plan.flags & REACH_NAMES && idlink_start(&sv->ids, e) < 0)
 		return -1;
@@ -254,7 +287,7 @@ static int run(struct server *sv)
 	return session_role(s);
 }
 
-static int begin(struct server *sv, int argc, char **argv)
+static int begin(struct server *sv, int argc, char **argv, const struct limits *limits)
 {
 	struct session *s = &sv->s;
 	struct err e = { 0 };
@@ -263,6 +296,10 @@ static int begin(struct server *sv, int argc, char **argv)
 	if (options_init(&sv->p, &s->o, &s->budget, false) < 0 || words_init(&sv->batch, &s->budget) < 0 ||
 	    words_init(&sv->paths, &s->budget) < 0 || reach_plan_init(&sv->plan, &s->budget) < 0)
 		return RX_MALLOC;
+	if (limits) {
+		limits_refuse(&sv->p, limits);
+		s->o.confine_root = limits->dir;
+	}
 	if (options_parse(&sv->p, (const char *const *)argv + 1, argc - 1, true) < 0)
 		return usage(&sv->p);
 	if (!getcwd(sv->cwd, sizeof sv->cwd))
@@ -272,6 +309,8 @@ static int begin(struct server *sv, int argc, char **argv)
 	umask(s->x.umask);
 	s->x.cwd = sv->cwd;
 	rc = open_charset(s, &e);
+	if (rc == 0)
+		rc = open_root(sv, &e);
 	if (rc == 0)
 		rc = make_plan(sv, &e);
 	if (rc == 0)
@@ -284,7 +323,7 @@ static int begin(struct server *sv, int argc, char **argv)
 	return rc;
 }
 
-int session_main_server(int argc, char **argv, const struct server_logger *logger)
+int session_main_server(int argc, char **argv, const struct server_logger *logger, const struct limits *limits)
 {
 	static struct server sv;
 	struct session *s = &sv.s;
@@ -301,10 +340,11 @@ int session_main_server(int argc, char **argv, const struct server_logger *logge
 	route_install(&s->route);
 	say_set_role("server");
 	sv.logger = logger;
-	code = begin(&sv, argc, argv);
+	code = begin(&sv, argc, argv, limits);
 	if (code == 0)
 		code = session_end(s, run(&sv));
 	reach_free(&sv.reach);
+	anchor_unref(sv.root);
 	charset_close(s->x.charset);
 	reach_plan_free(&sv.plan);
 	words_free(&sv.batch);

@@ -88,6 +88,8 @@ struct server_logger {
 	event_sink *event;
 };
 
-int session_main_server(int argc, char **argv, const struct server_logger *logger);
+/* limits: of a restricted key (limits.h); NULL: the command line is the invoking user's own. */
+struct limits;
+int session_main_server(int argc, char **argv, const struct server_logger *logger, const struct limits *limits);
 
 #endif

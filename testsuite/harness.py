@@ -338,3 +338,39 @@ def mutate_tree(top, seed=2):
     base = 1_700_000_000_000_000_000
     write_file(os.fsencode(top) + b"/brand-new", b"new\n" * 1000, mtime=base)
     settle(os.fsencode(top), base)
+
+
+def wait_for(what):
+    end = time.time() + LIMIT
+    while time.time() < end:
+        if what():
+            return
+        time.sleep(0.05)
+    raise AssertionError("it did not happen in time")
+
+
+def listens(port):
+    with socket.socket() as s:
+        return s.connect_ex(("127.0.0.1", port)) == 0
+
+
+@contextlib.contextmanager
+def program(port, *cmd, **kw):
+    """A server of somebody else, until it listens and to its end."""
+    p = subprocess.Popen(cmd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **kw)
+    try:
+        wait_for(lambda: p.poll() is not None or listens(port))
+        assert p.poll() is None, p.stdout.read()
+        yield p
+    finally:
+        below = children(p.pid)
+        p.terminate()
+        try:
+            p.wait(10)
+        except subprocess.TimeoutExpired:
+            p.kill()
+            p.wait()
+        for pid in below:
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGTERM)
+        p.stdout.close()

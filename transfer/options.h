@@ -82,6 +82,7 @@ struct xfer_opts {
 	const char *copy_as;                    /* USER[:GROUP] to work as; NULL: whoever runs us */
 	bool insecure_links;                    /* symlinks are followed whoever owns them and wherever they lead */
 	const char *iconv;                      /* character set asked for; NULL: no conversion */
+	const char *confine_root;               /* remote-shell server: the directory that is "/" for this session; NULL: none */
 
 	/* deletion */
 	bool delete_mode;                       /* any --delete… */

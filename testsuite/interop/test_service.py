@@ -9,7 +9,8 @@ import subprocess
 import time
 
 import pytest
-from harness import CLIENTS, Daemon, IS_ROOT, KEDGE, LIMIT, STOCK_350, children, client, free_port, same, settle, write_file
+from harness import (CLIENTS, Daemon, IS_ROOT, KEDGE, LIMIT, STOCK_350, client, free_port, program, same, settle,
+                     wait_for, write_file)
 
 IDS = {"uid": 0, "gid": 0} if IS_ROOT else {}
 
@@ -22,42 +23,6 @@ def data(work):
     write_file(top + "/two", os.urandom(300000))
     settle(os.fsencode(top), 10**18)
     return top
-
-
-def wait_for(what):
-    end = time.time() + LIMIT
-    while time.time() < end:
-        if what():
-            return
-        time.sleep(0.05)
-    raise AssertionError("it did not happen in time")
-
-
-def listens(port):
-    with socket.socket() as s:
-        return s.connect_ex(("127.0.0.1", port)) == 0
-
-
-@contextlib.contextmanager
-def program(port, *cmd, **kw):
-    """A server of somebody else, until it listens and to its end."""
-    p = subprocess.Popen(cmd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **kw)
-    try:
-        wait_for(lambda: p.poll() is not None or listens(port))
-        assert p.poll() is None, p.stdout.read()
-        yield p
-    finally:
-        below = children(p.pid)
-        p.terminate()
-        try:
-            p.wait(10)
-        except subprocess.TimeoutExpired:
-            p.kill()
-            p.wait()
-        for pid in below:
-            with contextlib.suppress(OSError):
-                os.kill(pid, signal.SIGTERM)
-        p.stdout.close()
 
 
 # ---- TLS ----
@@ -135,39 +100,6 @@ def test_proxy_header_from_a_stranger_is_refused(work, data):
 
 
 # ---- sshd ----
-
-@pytest.fixture
-def ssh(work):
-    """A real sshd on loopback for this user: (client command as a remote shell, a function that restricts the key)."""
-    port = free_port()
-    for name in ("host", "user"):
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", f"{work}/{name}"], check=True)
-    keys = os.path.join(work, "authorized_keys")
-    with open(work + "/user.pub") as f:
-        public = f.read()
-
-    def restrict(command=None):
-        option = f'restrict,command="{command}" ' if command else ""
-        write_file(keys, (option + public).encode(), 0o600)
-
-    restrict()
-    write_file(work + "/sshd_config", f"""Port {port}
-ListenAddress 127.0.0.1
-HostKey {work}/host
-AuthorizedKeysFile {keys}
-PidFile none
-UsePAM no
-StrictModes no
-PermitRootLogin yes
-PermitUserEnvironment no
-""".encode())
-    if IS_ROOT:
-        os.makedirs("/run/sshd", mode=0o755, exist_ok=True)
-    shell = (f"ssh -p {port} -i {work}/user -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o BatchMode=yes "
-             "-o LogLevel=ERROR -o IdentitiesOnly=yes")
-    with program(port, "/usr/sbin/sshd", "-D", "-e", "-f", work + "/sshd_config"):
-        yield shell, restrict
-
 
 WHERE = f"{getpass.getuser()}@127.0.0.1"
 
