@@ -91,7 +91,8 @@ def test_unit_gives_no_more_than_it_needs(work):
 
 @pytest.mark.parametrize("words,expect", [
     (["--dae"], ["--daemon"]), (["--daemon", "--check"], ["--check-config"]), (["--daemon", "--protocol", "=", "3"], ["30", "31", "32"]),
-    (["--daemon", "--temp-dir", "=", "/us"], ["/usr"])])
+    (["--daemon", "--temp-dir", "=", "/us"], ["/usr"]),
+    (["--restrict", "-no-d"], ["-no-del"]), (["--restrict", "-ro", "/us"], ["/usr"])])
 def test_completion(words, expect):
     script = (f'. "{TOP}/packaging/bash/kedge"; COMP_WORDS=(kedge {" ".join(words)}); COMP_CWORD={len(words)}; _kedge; '
               'printf "%s\\n" "${COMPREPLY[@]}"')

@@ -416,3 +416,36 @@ def test_confine_root_mistakes(work, options, code, words):
     r = subprocess.run([KEDGE, "--server", "--sender", "-re.LsfxCIvu", *[o.replace("@", work) for o in options], ".", "f"], cwd=work,
                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=LIMIT)
     assert r.returncode == code and words in r.stderr.decode() and not r.stdout
+
+
+# ---- options ----
+
+# What rrsync of 3.5.0 says no to, by the options of the key; what its key allows besides is refused by neither.
+ALWAYS = ("--write-devices --copy-devices --no-munge-links --debug=x --daemon --archive --filter=x --exclude=x --exclude-from=f --include-from=f "
+          "--chmod=x --copy-as=x --insecure-links --confine-root=/ --write-batch=x --read-batch=x --log-file-format=x --remote-option=-x "
+          "--stop-after=1 --rsync-path=x --password-file=f --config=f --dparam=x --detach --chown=x --no-super -M-x -f-x -F").split()
+DELETES = ("--remove-source-files --remove-sent-files --delete-missing-args --delete --delete-before --delete-during --delete-delay "
+           "--delete-after --delete-excluded").split()
+REPLACES = "--partial-dir=x --delay-updates -b --backup-dir=x".split()
+PASS = ("-d -R -x -m -C -c -I -u -W -S -y -z -b -l -H -p -E -A -X -t -U -O -J -o -g -D -n -q -v --no-r --no-relative --no-implied-dirs --from0 "
+        "--list-only --mkpath --max-size=1 --existing --ignore-existing --ignore-missing-args --checksum-seed=1 --size-only --modify-window=1 "
+        "--no-W -B512 --inplace --append --preallocate --compare-dest=sub --copy-dest=sub --link-dest=sub --old-compress --new-compress "
+        "--compress-level=1 --skip-compress=x --partial --partial-dir=x --delay-updates --temp-dir=sub --fsync --suffix=x --bwlimit=1 --timeout=9 "
+        "--links --safe-links --munge-links --hard-links --perms --times --open-noatime --owner --group --specials --no-specials --numeric-ids "
+        "--usermap=*:0 --groupmap=*:0 --super --fake-super --max-delete=1 --force --ignore-errors --info=name --msgs2stderr --no-msgs2stderr "
+        "--log-format=%i --stats --only-write-batch=x").split() + DELETES
+
+
+@pytest.mark.parametrize("key,options,says_no", [
+    ([], ALWAYS, True), (["-no-del"], DELETES, True), (["-ro"], DELETES, True), (["-no-overwrite"], REPLACES, True), ([], PASS, False),
+    (["-munge"], ["--no-munge-links"], True), (["-wo"], ["--files-from=list"], True),
+], ids=["always", "no-del", "ro", "no-overwrite", "let pass", "munge", "wo"])
+def test_options(work, key, options, says_no):
+    for option in options:
+        side = "--sender " if key == ["-ro"] else ""
+        rc, text, _ = direct(work, f"rsync --server {side}-re.iLsfxCIvu {option} . sub", key)
+        refused = re.search(r"option (-\S+) has been disabled on this server|cannot read a remote --files-from", text)
+        assert bool(refused) == says_no, (option, rc, text)
+        assert rc == (1 if says_no else 12), (option, rc, text)
+        if says_no and refused[1] and len(refused[1]) > 2:
+            assert option.startswith(refused[1])
