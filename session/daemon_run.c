@@ -247,11 +247,13 @@ static int run(struct session *s, const struct session_start *st, struct request
 	rejected = announce(s, st, rq, broken);
 	if (rejected < 0)
 		return -1;
-	/* How long the hook took is not the peer's fault. */
-	if (c->deadline)
-		c->deadline = clock_ms() + (int64_t)st->handshake_seconds * 1000;
 	log_request(s, st, rq->text);
 	apply_policy(s, st);
+	c->timeout = s->o.timeout;
+	/* How long the hook took is not the peer's fault. What a time-out bounds anyhow needs no deadline. */
+	if (c->deadline)
+		c->deadline = c->timeout && c->timeout <= (unsigned)st->handshake_seconds ? 0 :
+			clock_ms() + (int64_t)st->handshake_seconds * 1000;
 	/* Old clients read the remote names raw: they must not take our message for one (spec 01 §4.3). */
 	if (setup_protocol(c, &s->o, st->proto, &s->p) < 0)
 		return -1;
@@ -260,7 +262,6 @@ static int run(struct session *s, const struct session_start *st, struct request
 		return refused(s, rq->refusal);
 	if (broken)
 		return rd_fail(&c->in, rq->p.exit_code, "%s%s", options_prefix(&rq->p), rq->p.error);
-	c->timeout = s->o.timeout;
 	c->bwlimit = s->o.bwlimit * 1024u;
 	if (c->timeout && s->p.version >= 31)
 		conn_post_int(c, MSG_IO_TIMEOUT, (int32_t)c->timeout);

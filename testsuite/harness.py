@@ -3,6 +3,7 @@
 Peers are the stock rsync 3.5.0 and 3.2.7 and kedge; every server listens on a free
 loopback port and is stopped, with all its children, when its context ends.
 """
+import concurrent.futures
 import contextlib
 import hashlib
 import os
@@ -54,10 +55,42 @@ def state(pid):
         return None
 
 
+def wait_for(what):
+    """The first true result of what()."""
+    end = time.time() + LIMIT
+    while time.time() < end:
+        if r := what():
+            return r
+        time.sleep(0.02)
+    raise AssertionError("it did not happen in time")
+
+
+def at_once(one, count):
+    """one(0) … one(count - 1), all at the same time; every failed assertion as (number, text)."""
+    def run(i):
+        try:
+            one(i)
+        except AssertionError as e:
+            return i, str(e)[:500]
+        return None
+
+    with concurrent.futures.ThreadPoolExecutor(count) as pool:
+        return [r for r in pool.map(run, range(count)) if r]
+
+
+def rest(sock):
+    """What a connection still brings, to its end however that comes."""
+    got = b""
+    with contextlib.suppress(ConnectionError):
+        while piece := sock.recv(65536):
+            got += piece
+    return got
+
+
 class Daemon:
     """A daemon on a free port. modules: {name: {parameter: value}}."""
 
-    def __init__(self, work, modules, binary=None, global_lines=(), args=(), env=None, user=None):
+    def __init__(self, work, modules, binary=None, global_lines=(), args=(), env=None, user=None, cwd=None):
         self.work = os.path.join(work, "daemon-" + os.urandom(3).hex())
         os.makedirs(self.work)
         os.chmod(self.work, 0o755)
@@ -75,7 +108,7 @@ class Daemon:
         self.proc = subprocess.Popen(
             [self.binary, "--daemon", "--no-detach", f"--config={self.conf}", f"--port={self.port}",
              "--address=127.0.0.1", f"--log-file={self.log}", *args],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=full_env, user=user)
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=full_env, user=user, cwd=cwd)
         self.wait_ready()
 
     def write_conf(self, modules, global_lines=()):
@@ -338,15 +371,6 @@ def mutate_tree(top, seed=2):
     base = 1_700_000_000_000_000_000
     write_file(os.fsencode(top) + b"/brand-new", b"new\n" * 1000, mtime=base)
     settle(os.fsencode(top), base)
-
-
-def wait_for(what):
-    end = time.time() + LIMIT
-    while time.time() < end:
-        if what():
-            return
-        time.sleep(0.05)
-    raise AssertionError("it did not happen in time")
 
 
 def listens(port):

@@ -1,7 +1,7 @@
 """A scripted hostile client: speaks the daemon handshake and sends what it is told."""
 import socket
 
-from harness import LIMIT
+from harness import LIMIT, rest
 
 
 def mux(data, code=0):
@@ -22,12 +22,4 @@ def push(port, module, flist, after=b"", args=(b"-te.LsfxCI",), path=None):
         words = [b"--server", *args, b"--checksum-seed=1", b".", path or module + b"/"]
         s.sendall(b"@RSYNCD: 31.0 md5\n" + module + b"\n" + b"\0".join(words) + b"\0\0" + mux(flist) + after)
         s.shutdown(socket.SHUT_WR)
-        got = b""
-        try:
-            while True:
-                piece = s.recv(65536)
-                if not piece:
-                    return got
-                got += piece
-        except OSError:
-            return got
+        return rest(s)

@@ -6,12 +6,11 @@ import random
 import shutil
 import signal
 import subprocess
-import threading
 import time
 
 import pytest
 from cutter import Cutter
-from harness import Daemon, IS_ROOT, STOCK_350, client, same, settle, state, write_file
+from harness import Daemon, IS_ROOT, STOCK_350, at_once, client, same, settle, state, write_file
 
 IDS = {"uid": 0, "gid": 0} if IS_ROOT else {}
 OLD = 1_500_000_000_000_000_000
@@ -251,7 +250,6 @@ def test_hundred_mixed(work, sides):
     """A hundred transfers at once over three modules, both directions, a fifth of them killed."""
     src, old, up = sides
     mods = {"up": writable(up), "src": {"path": src, **IDS}, "old": {"path": old, "max connections": 200, **IDS}}
-    bad = []
     with Daemon(work, mods, global_lines=["max unauthenticated per host = 200"]) as d:
 
         def one(i):
@@ -265,17 +263,10 @@ def test_hundred_mixed(work, sides):
                 p.wait()
                 return
             r = client(["-a", *args])
-            try:
-                assert (r.returncode, r.stderr) == (0, b"")
-                same(good, mine)
-            except AssertionError as e:
-                bad.append((i, str(e)[:500]))
+            assert (r.returncode, r.stderr) == (0, b"")
+            same(good, mine)
 
-        threads = [threading.Thread(target=one, args=(i,)) for i in range(100)]
-        for t in threads:
-            t.start()
-        for t in threads:
-            t.join()
+        bad = at_once(one, 100)
         assert not bad, bad[:3]
         assert not d.wait_idle()
         for top, _, files in os.walk(up):

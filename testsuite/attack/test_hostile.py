@@ -4,7 +4,7 @@ import stat
 import struct
 
 import pytest
-from harness import Daemon, IS_ROOT, client, snapshot, write_file
+from harness import Daemon, IS_ROOT, client, rest, snapshot, write_file
 from peer import entry, mux, push
 
 IDS = {"uid": 0, "gid": 0} if IS_ROOT else {}
@@ -82,15 +82,7 @@ def test_bogus_sum_heads(work, place, head):
             s.sendall(b"@RSYNCD: 31.0 md5\nm\n--server\0--sender\0-te.LsfxCI\0--checksum-seed=1\0.\0m/f\0\0" +
                       mux(b"\0\0\0\0") + mux(b"\x01\x00\x80" + struct.pack("<4i", *head)))
             s.shutdown(socket.SHUT_WR)
-            got = b""
-            try:
-                while True:
-                    p = s.recv(65536)
-                    if not p:
-                        break
-                    got += p
-            except OSError:
-                pass
+            got = rest(s)
         assert b"(code 2)" in got or b"(code 22)" in got or b"(code 12)" in got, got
         assert not d.wait_idle()
         assert client([d.url("m/")]).returncode == 0

@@ -11,7 +11,7 @@ import subprocess
 import time
 
 import pytest
-from harness import Daemon, IS_ROOT, KEDGE, LIMIT, STOCK_350, client, difference, free_port, snapshot, write_file
+from harness import Daemon, IS_ROOT, KEDGE, LIMIT, STOCK_350, client, difference, free_port, snapshot, wait_for, write_file
 
 BINARIES = (STOCK_350, KEDGE)
 
@@ -158,15 +158,6 @@ def test_socket_options(work, row):
             seen.append((trace, said))
     assert seen[1] == seen[0]
     assert any(x.startswith("listen(") for x in seen[0][0])
-
-
-def wait_for(what):
-    end = time.time() + LIMIT
-    while time.time() < end:
-        if what():
-            return
-        time.sleep(0.02)
-    raise AssertionError("it did not happen in time")
 
 
 # ---- pid file ----

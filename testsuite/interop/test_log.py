@@ -3,9 +3,10 @@ import json
 import os
 import re
 import shutil
+import socket
 
 import pytest
-from harness import Daemon, IS_ROOT, KEDGE, STOCK_350, client, settle, write_file
+from harness import Daemon, IS_ROOT, KEDGE, LIMIT, STOCK_350, client, rest, settle, write_file
 
 IDS = {"uid": 0, "gid": 0} if IS_ROOT else {}
 T0 = 1_600_000_000 * 10**9
@@ -147,6 +148,33 @@ def test_names_cannot_forge_lines(work):
     assert all(re.match(rb"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[\d+\] ", line) for line in lines[:-1])
     assert sum(b"forged" in line for line in lines) == 1
     assert rb"x\#0122026-01-01 00:00:00 [1] forged \#033[2J\#205 \#134#012" in b"\n".join(lines)
+
+
+EVIL = b"x\r2026/01/01 00:00:00 [1] forged \x1b[2J\x01\x7f\x85\xe4 \\#012 %s"
+
+
+def test_what_a_client_says_cannot_forge_lines(work):
+    """Control characters in the module's name, the user's, an unknown command and the request, on both daemons."""
+    write_file(work + "/secrets", b"joe:x\n", 0o600)
+    mods = {"m": {"path": work, **IDS}, "closed": {"path": work, "auth users": "*", "secrets file": work + "/secrets", **IDS}}
+    logs = []
+    for binary in (STOCK_350, KEDGE):
+        with Daemon(work, mods, binary=binary, global_lines=["reverse lookup = no"]) as d:
+            for text in (EVIL, b"#" + EVIL, b"closed\n" + EVIL.replace(b" ", b"_") + b" response",
+                         b"m\n--server\0--sender\0-e.LsfxCI\0.\0m/" + EVIL + b"\n" + EVIL + b"\0\0"):
+                with d.connect(LIMIT) as s:
+                    s.sendall(b"@RSYNCD: 31.0 md5\n" + text + b"\n")
+                    s.shutdown(socket.SHUT_WR)
+                    rest(s)
+                d.wait_idle()
+            with open(d.log, "rb") as f:
+                lines = f.read().split(b"\n")[:-1]
+        assert all(re.fullmatch(rb"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[\d+\] [^\x00-\x08\x0a-\x1f\x80-\x9f]*", x) for x in lines), lines
+        told = [x.split(b"] ", 1)[1] for x in lines if b"forged" in x]
+        logs.append([x for x in told if x.startswith((b"unknown module", b"auth failed"))])
+        if binary == KEDGE:
+            assert any(x.startswith(b"rsync on m/x") and rb"\#012x\#015" in x for x in told), told
+    assert logs[1] == logs[0] and len(logs[0]) == 2
 
 
 def events(text):

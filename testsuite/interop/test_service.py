@@ -9,8 +9,8 @@ import subprocess
 import time
 
 import pytest
-from harness import (CLIENTS, Daemon, IS_ROOT, KEDGE, LIMIT, STOCK_350, client, free_port, program, same, settle,
-                     wait_for, write_file)
+from harness import (CLIENTS, Daemon, IS_ROOT, KEDGE, LIMIT, STOCK_350, children, client, free_port, program, same,
+                     settle, wait_for, write_file)
 
 IDS = {"uid": 0, "gid": 0} if IS_ROOT else {}
 

@@ -8,10 +8,9 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 
 import pytest
-from harness import (Daemon, IS_ROOT, KEDGE, LIMIT, STOCK_350, children, client, free_port, same, settle, write_file)
+from harness import (Daemon, IS_ROOT, KEDGE, LIMIT, STOCK_350, children, client, free_port, same, settle, wait_for, write_file)
 
 IDS = "uid = 0\ngid = 0\n" if IS_ROOT else ""
 
@@ -28,16 +27,6 @@ def served(work):
     with open(conf, "w") as f:
         f.write(f"log file = {work}/log\n{IDS}[m]\npath = {data}\nread only = no\n")
     return conf, data
-
-
-def wait_for(what, seconds=LIMIT):
-    end = time.time() + seconds
-    while time.time() < end:
-        r = what()
-        if r:
-            return r
-        time.sleep(0.02)
-    raise AssertionError("it did not happen in time")
 
 
 def gone(pid):

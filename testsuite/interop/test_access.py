@@ -1,0 +1,397 @@
+"""Who gets in, how often and for how long, on both daemons: IPv6 peers, log-ins of old and new clients, module names,
+slots, time-outs, early input, edits while it runs, daemons of plain users."""
+import contextlib
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+
+import pytest
+from harness import CLIENTS, Daemon, IS_ROOT, KEDGE, LIMIT, STOCK_350, client, rest, wait_for, write_file
+
+BINARIES = (STOCK_350, KEDGE)
+IDS = {"uid": "0", "gid": "0"} if IS_ROOT else {}
+HELLO = b"@RSYNCD: 31.0 md5\n"
+
+
+def plain(text, *words):
+    if isinstance(text, bytes):
+        text = text.decode(errors="replace")
+    for w in words:
+        text = text.replace(str(w), "@")
+    text = re.sub(r" at \S+\(\d+\) \[(\w+)=[^]]*\]", r" [\1]", text)
+    return [re.sub(r"^\S+ \S+ \[\d+\] ", "", x) for x in text.splitlines()]
+
+
+@pytest.fixture
+def data(work):
+    os.mkdir(work + "/data")
+    write_file(work + "/data/one", b"one\n", mtime=10**18)
+    return work + "/data"
+
+
+# ---- IPv6 ----
+
+PEERS = [
+    ("exact", "::1", "hosts allow = ::1"), ("bits_all", "::1", "hosts allow = ::1/128"), ("bits", "::1", "hosts allow = ::/16"),
+    ("bits_zero", "::1", "hosts allow = ::/0"), ("bits_other", "::1", "hosts allow = fe80::/10 2001:db8::/32"),
+    ("mask", "::1", "hosts allow = ::/ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffe"), ("long_form", "::1", "hosts allow = 0:0:0:0:0:0:0:1"),
+    ("too_many_bits", "::1", "hosts allow = ::1/129"), ("no_bits", "::1", "hosts allow = ::1/"), ("junk", "::1", "hosts allow = zz::1"),
+    ("deny_bits", "::1", "hosts deny = ::/127"), ("deny_other", "::1", "hosts deny = ::2 10.0.0.0/8"),
+    ("v4_token", "::1", "hosts allow = 127.0.0.1 0.0.0.0/0"), ("name", "::1", "hosts allow = localhost*"),
+    ("mapped", "127.0.0.1", "hosts allow = 127.0.0.1"), ("mapped_bits", "127.0.0.1", "hosts deny = 127.0.0.0/8"),
+    ("mapped_v6_token", "127.0.0.1", "hosts allow = ::ffff:127.0.0.1 ::/0"),
+]
+
+
+def has_ipv6():
+    with contextlib.suppress(OSError), socket.socket(socket.AF_INET6) as s:
+        s.bind(("::1", 0))
+        return True
+    return False
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6 loopback")
+@pytest.mark.parametrize("row", PEERS, ids=[r[0] for r in PEERS])
+def test_ipv6_peers(work, data, row):
+    """Through inetd: one socket of both families, where IPv4 peers have mapped addresses."""
+    seen = []
+    write_file(work + "/conf", f"{'uid = 0' if IS_ROOT else ''}\n[m]\npath = {data}\n{row[2]}\n".encode())
+    for i, binary in enumerate(BINARIES):
+        with socket.socket(socket.AF_INET6) as door:
+            door.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+            door.bind(("::" if "." in row[1] else "::1", 0))
+            door.listen(1)
+            door.settimeout(LIMIT)
+            host = row[1] if "." in row[1] else f"[{row[1]}]"
+            c = subprocess.Popen([STOCK_350, f"rsync://{host}:{door.getsockname()[1]}/m/one"], stdout=subprocess.PIPE,
+                                 stderr=subprocess.PIPE)
+            conn, _ = door.accept()
+            with conn:
+                p = subprocess.Popen([binary, "--daemon", f"--config={work}/conf", f"--log-file={work}/log{i}"], stdin=conn,
+                                     stdout=conn, stderr=subprocess.DEVNULL)
+            out, err = c.communicate(timeout=LIMIT)
+            p.wait(LIMIT)
+        with open(f"{work}/log{i}") as f:
+            log = [re.sub(r"(error matching address .*?): .*", r"\1", x) for x in plain(f.read())
+                   if re.search("connect from|access|denied|malformed|error matching", x)]
+        seen.append((c.returncode, out, plain(err)[:1], log))
+    assert seen[1] == seen[0]
+
+
+# ---- log-ins ----
+
+def write_secrets(work):
+    write_file(work + "/secrets", b"joe:secret\nann b:other\n", 0o600)
+    write_file(work + "/word", b"secret\nignored\n", 0o600)
+    write_file(work + "/word-open", b"secret\n", 0o644)
+
+
+LOGINS = [
+    ("env", "auth users = joe", "joe", {"RSYNC_PASSWORD": "secret"}, []),
+    ("wrong", "auth users = joe", "joe", {"RSYNC_PASSWORD": "wrong"}, []),
+    ("file", "auth users = joe", "joe", {}, ["--password-file=@/word"]),
+    ("file_open", "auth users = joe", "joe", {}, ["--password-file=@/word-open"]),
+    ("none_given", "auth users = joe", "joe", {"RSYNC_PASSWORD": ""}, []),
+    ("rw", "auth users = joe:rw", "joe", {"RSYNC_PASSWORD": "secret"}, []),
+    ("deny", "auth users = joe:deny *", "joe", {"RSYNC_PASSWORD": "secret"}, []),
+    ("blank_in_name", "auth users = , joe, ann b", "ann%20b", {"RSYNC_PASSWORD": "other"}, []),
+    ("floor_md5", "auth users = joe; auth digest = md5", "joe", {"RSYNC_PASSWORD": "secret"}, []),
+    ("floor_sha1", "auth users = joe; auth digest = SHA1", "joe", {"RSYNC_PASSWORD": "secret"}, []),
+    ("floor_sha512", "auth users = joe; auth digest = sha512", "joe", {"RSYNC_PASSWORD": "secret"}, []),
+    ("floor_unknown", "auth users = joe; auth digest = sha3", "joe", {"RSYNC_PASSWORD": "secret"}, []),
+    ("floor_old_protocol", "auth users = joe; auth digest = md5", "joe", {"RSYNC_PASSWORD": "secret"}, ["--protocol=29"]),
+    ("old_protocol", "auth users = joe", "joe", {"RSYNC_PASSWORD": "secret"}, ["--protocol=29"]),
+]
+
+
+@pytest.fixture(scope="module")
+def logins(tmp_path_factory):
+    top = str(tmp_path_factory.mktemp("logins"))
+    write_secrets(top)
+    os.mkdir(top + "/data")
+    write_file(top + "/data/one", b"one\n", mtime=10**18)
+    mods = {r[0]: {"path": top + "/data", "secrets file": top + "/secrets", **IDS,
+                   **dict(p.split(" = ", 1) for p in r[1].split("; "))} for r in LOGINS}
+    with Daemon(top, mods, binary=STOCK_350) as a, Daemon(top, mods) as b:
+        yield top, a, b
+
+
+@pytest.mark.parametrize("version", sorted(CLIENTS))
+@pytest.mark.parametrize("row", LOGINS, ids=[r[0] for r in LOGINS])
+def test_logins(logins, row, version):
+    top, *daemons = logins
+    name, _, user, env, opts = row
+    seen = []
+    for d in daemons:
+        before = len(d.read_log())
+        r = client([*[o.replace("@", top) for o in opts], f"rsync://{user}@127.0.0.1:{d.port}/{name}/"], version, env=env)
+        d.wait_idle()
+        log = [x for x in plain(d.read_log()[before:]) if "auth failed" in x]
+        seen.append((r.returncode, plain(r.stdout, top), plain(r.stderr, top, d.port), log))
+    assert seen[1] == seen[0]
+
+
+# ---- names of modules ----
+
+NAMES = ["plain", "two words", "UPPER", "c#d=e", "ä", "a%b", "-dash", ".", "..", "n" * 300, "tab\tinside", "quote'\"$(x)"]
+ASKED = [*NAMES, "Plain", "PLAIN", "upper", "two  words", " plain", "plain ", "twowords", "none", "n" * 299, "n" * 1100, "#list", "#x"]
+
+
+@pytest.mark.slow
+def test_names_of_modules(work, data):
+    got = []
+    for binary in BINARIES:
+        answers = {}
+        with Daemon(work, {n: {"path": data, "comment": "of " + n[:9], **IDS} for n in NAMES}, binary=binary,
+                    global_lines=["max unauthenticated per host = 100"]) as d:
+            for name in ASKED:
+                with d.connect() as s:
+                    s.settimeout(LIMIT)
+                    s.sendall(HELLO + name.encode() + b"\n")
+                    s.shutdown(socket.SHUT_WR)
+                    text = rest(s)
+                answers[name] = re.sub(rb"(@RSYNCD: OK\n).*", rb"\1", text.partition(b"\n")[2], flags=re.S)
+            answers["listing"] = client([d.url()]).stdout
+            d.wait_idle()
+            answers["log"] = sorted(x for x in plain(d.read_log()) if re.search("unknown module|allowed", x))
+        got.append(answers)
+    for name, answer in got[0].items():
+        assert got[1][name] == answer, name
+
+
+# ---- slots ----
+
+def hold(d, module):
+    """A session that waits behind the greeting."""
+    s = d.connect(LIMIT)
+    s.sendall(HELLO + module.encode() + b"\n")
+    text = b""
+    while not text.endswith((b"OK\n", b"later\n")):
+        piece = s.recv(4096)
+        assert piece, text
+        text += piece
+    return s, text.splitlines()[-1]
+
+
+def test_slots_of_a_shared_lock_file(work, data):
+    seen = []
+    for binary in BINARIES:
+        mods = {"a": {"path": data, "max connections": 2, **IDS}, "b": {"path": data, "max connections": 1, **IDS},
+                "other": {"path": data, "max connections": 1, "lock file": work + "/other", **IDS}}
+        said = []
+        with Daemon(work, mods, binary=binary, global_lines=[f"lock file = {work}/lock"]) as d:
+            held = []
+            for m in ("a", "b", "a", "a", "other", "other", "b"):
+                s, line = hold(d, m)
+                held.append(s)
+                said.append((m, line))
+            for s in held:
+                s.close()
+            assert not d.wait_idle()
+            s, line = hold(d, "b")
+            s.close()
+            said.append(line)
+            d.wait_idle()
+            said.append(d.read_log().count("max connections (1) reached"))
+            said.append((os.stat(work + "/lock").st_size, oct(os.stat(work + "/lock").st_mode)))
+        os.unlink(work + "/lock")
+        os.unlink(work + "/other")
+        seen.append(said)
+    assert seen[1] == seen[0]
+
+
+@pytest.mark.parametrize("way", ["killed client", "killed session"])
+def test_slots_come_back(work, data, way):
+    write_file(data + "/big", bytes(40_000_000))
+    for binary in BINARIES:
+        with Daemon(work, {"m": {"path": data, "max connections": 1, "lock file": work + "/lock", **IDS}}, binary=binary) as d:
+            p = subprocess.Popen([STOCK_350, "-a", "--bwlimit=200", d.url("m/"), work + "/out/"], stderr=subprocess.DEVNULL,
+                                 start_new_session=True)
+            wait_for(lambda: os.path.exists(work + "/out") and any(n.startswith(".big") for n in os.listdir(work + "/out")))
+            assert b"max connections (1) reached" in client([d.url("m/")]).stderr
+            if way == "killed client":
+                os.killpg(p.pid, signal.SIGKILL)
+            else:
+                for pid in d.sessions():
+                    with contextlib.suppress(OSError):
+                        os.kill(pid, signal.SIGKILL)
+            assert p.wait(LIMIT) != 0
+            assert not d.wait_idle()
+            assert client([d.url("m/one")]).returncode == 0
+        shutil.rmtree(work + "/out")
+        os.unlink(work + "/lock")
+
+
+# ---- time ----
+
+ARGS = b"--server\0--sender\0-logDtpre.LsfxCIvu\0.\0m/\0\0"
+SLOW = ARGS.replace(b".\0", b"--timeout=1\0.\0", 1)
+SILENCE = [("module", "timeout = 1", ARGS), ("smaller_of_client", "timeout = 30", SLOW),
+           ("client_alone", "timeout = 0", SLOW),
+           ("smaller_of_module", "timeout = 1", SLOW.replace(b"=1", b"=30")),
+           ("no_negotiation", "timeout = 1", ARGS.replace(b"LsfxCIvu", b"LsfxCI")),
+           ("arguments", "timeout = 1", b"--server\0")]
+
+
+@pytest.mark.parametrize("row", SILENCE, ids=[r[0] for r in SILENCE])
+def test_silence_is_cut(work, data, row):
+    """A client that sends its arguments (or some of them), and then nothing."""
+    seen = []
+    for i, binary in enumerate(BINARIES):
+        words = dict([row[1].split(" = ")])
+        with Daemon(work, {"m": {"path": data, **IDS, **words}}, binary=binary, global_lines=[f"log file = {work}/log{i}"]) as d:
+            with d.connect(LIMIT) as s:
+                s.sendall(HELLO + b"m\n")
+                text = b""
+                while not text.endswith(b"OK\n"):
+                    text += s.recv(4096)
+                s.sendall(row[2])
+                rest(s)
+            assert not d.wait_idle()
+            log = d.read_log()
+            if os.path.exists(f"{work}/log{i}"):
+                with open(f"{work}/log{i}") as f:
+                    log += f.read()
+            seen.append(sorted({x for x in plain(log) if re.search("timeout|code 30", x)}))
+    assert seen[1] == seen[0] and len(seen[0]) == 2
+
+
+# ---- early input ----
+
+@pytest.mark.parametrize("version", sorted(CLIENTS))
+@pytest.mark.parametrize("size", [0, 1, 5120, 5121, 6000])
+def test_early_input(work, data, size, version):
+    seen = []
+    write_file(work + "/in", b"x" * size)
+    for binary in BINARIES:
+        hook = f"cat > {work}/got; env | grep -c RSYNC_MODULE_NAME=m >> {work}/got; exit 0"
+        with Daemon(work, {"m": {"path": data, "early exec": hook, **IDS}}, binary=binary) as d:
+            r = client([f"--early-input={work}/in", d.url("m/")], version)
+            d.wait_idle()
+        got = None
+        if os.path.exists(work + "/got"):
+            with open(work + "/got", "rb") as f:
+                got = f.read()
+            os.unlink(work + "/got")
+        seen.append((r.returncode, r.stdout, plain(r.stderr, d.port), got))
+    assert seen[1] == seen[0]
+
+
+# ---- edits while it runs ----
+
+def test_edits_are_seen_by_the_next_connection(work, data):
+    seen = []
+    for binary in BINARIES:
+        top = os.path.join(work, "w")
+        os.makedirs(top + "/conf.d")
+        said = []
+        with Daemon(top, {}, binary=binary) as d:
+            d.write_conf({}, [f"motd file = {top}/motd", f"&include {top}/conf.d"])
+
+            def listing():
+                said.append(client([d.url()]).stdout)
+
+            listing()
+            write_file(top + "/conf.d/b.conf", f"[b]\npath = {data}\n".encode())
+            listing()
+            write_file(top + "/motd", b"Hello.\n")
+            write_file(top + "/conf.d/a.conf", f"[a]\npath = {data}\ncomment = new\n".encode())
+            listing()
+            write_file(top + "/motd", b"Hallo.\n")
+            write_file(top + "/conf.d/a.conf", f"[a]\npath = {data}\ncomment = old\n".encode())
+            listing()
+            os.rename(top + "/conf.d/b.conf", top + "/conf.d/b.off")
+            os.unlink(top + "/motd")
+            listing()
+            said.append(client([d.url("b/")]).returncode)
+            d.write_conf({"own": {"path": data}})
+            listing()
+        seen.append(said)
+        shutil.rmtree(top)
+    assert seen[1] == seen[0]
+
+
+def test_a_broken_file_is_told_and_the_last_one_holds(work, data):
+    with Daemon(work, {"m": {"path": data, **IDS}}) as d:
+        for fault, text in (("[open\n", "Badly formed line in config file: open"), ("= x\n", "Invalid parameter name"),
+                            ("&include /none/such\n", 'unable to stat config file "/none/such"')):
+            with open(d.conf) as f:
+                good = f.read()
+            with open(d.conf, "a") as f:
+                f.write(fault)
+            assert client([d.url("m/")]).returncode == 0
+            assert text in d.read_log() and "the one read before stays in force" in d.read_log()
+            with open(d.conf, "w") as f:
+                f.write(good)
+        os.unlink(d.conf)
+        assert client([d.url("m/")]).returncode == 0
+        assert "unable to open config file" in d.read_log()
+
+
+# ---- daemons of plain users, and the rest of the module's place ----
+
+PLACES = [
+    ("unset", {}), ("no", {"use chroot": "no"}), ("yes", {"use chroot": "yes"}), ("inner", {"path": "@/./data"}),
+    ("inner_no", {"path": "@/./data", "use chroot": "no"}), ("relative", {"path": "data"}), ("relative_up", {"path": "data/../data"}),
+    ("uid_own", {"uid": "65534"}), ("uid_other", {"uid": "1"}), ("gid_other", {"gid": "1"}), ("uid_unknown", {"uid": "no-such"}),
+    ("path_home", {"path": "%ACCESS_TOP%/data"}),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("user", ["root", "nobody"])
+@pytest.mark.skipif(not IS_ROOT, reason="starts daemons as two users")
+def test_places(work, user):
+    seen = []
+    os.mkdir(work + "/data", 0o755)
+    write_file(work + "/data/one", b"one\n", mtime=10**18)
+    own = {} if user == "nobody" else IDS
+    mods = {n: {"path": work + "/data", **own, **{k: v.replace("@", work) for k, v in p.items()}} for n, p in PLACES}
+    for binary in BINARIES:
+        with Daemon(work, mods, binary=binary, env={"ACCESS_TOP": work}, user=None if user == "root" else user, cwd=work) as d:
+            said = {}
+            for name, _ in PLACES:
+                r = client([d.url(name + "/")])
+                d.wait_idle()
+                said[name] = (r.returncode, plain(r.stdout), plain(r.stderr, work, d.port)[:1])
+        seen.append(said)
+    for name, answer in seen[0].items():
+        assert seen[1][name] == answer, name
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="only root owns files for others")
+@pytest.mark.parametrize("chroot", ["yes", "no"])
+@pytest.mark.parametrize("numeric", [None, "unset", "yes", "no"])
+def test_names_of_owners(work, data, chroot, numeric):
+    """A map by name on the client's side shows whether the daemon has sent names."""
+    os.chown(data + "/one", 1, 1)
+    seen = []
+    for binary in BINARIES:
+        m = {"path": data, "use chroot": chroot, **IDS, **({"numeric ids": numeric} if numeric else {})}
+        with Daemon(work, {"m": m}, binary=binary) as d:
+            r = client(["-a", "--usermap=daemon:77", "--groupmap=daemon:78", d.url("m/"), work + "/out/"])
+        st = os.stat(work + "/out/one")
+        seen.append((r.returncode, st.st_uid, st.st_gid))
+        shutil.rmtree(work + "/out")
+    if numeric == "no" and chroot == "yes":
+        # The stock daemon looks for names inside of the chroot.
+        assert seen == [(0, 1, 1), (0, 77, 78)]
+    else:
+        assert seen[1] == seen[0]
+
+
+@pytest.mark.parametrize("value", ["unset", "yes", "no"])
+@pytest.mark.parametrize("wish", [[], ["-M--open-noatime"]], ids=["plain", "asked"])
+def test_open_noatime(work, data, value, wish):
+    seen = []
+    for binary in BINARIES:
+        with Daemon(work, {"m": {"path": data, "open noatime": value, **IDS}}, binary=binary) as d:
+            os.utime(data + "/one", ns=(10**17, 10**18))
+            r = client(["-a", *wish, d.url("m/"), work + "/out/"])
+            d.wait_idle()
+        seen.append((r.returncode, os.stat(data + "/one").st_atime_ns == 10**17))
+        shutil.rmtree(work + "/out")
+    assert seen[1] == seen[0]
