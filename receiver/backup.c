@@ -103,22 +103,37 @@ static bool is_unsafe_link(struct hands *h, const char *dir, const char *leaf)
 	return true;
 }
 
+/* Where the broker finds the backup. That of a remote-shell server reaches the destination and what lies beneath it alone. */
+static int backup_for_broker(struct rx *rx, const char *bdir, char *out)
+{
+	char base[PATH_LIMIT + 1], rel[PATH_LIMIT + 1];
+	size_t n = strlen(rx->dest_path);
+
+	if (dest_backup_path(rx, base) < 0)
+		return -ENAMETOOLONG;
+	if (!rx->x->places)
+		return path_join(out, base, bdir) < 0 ? -ENAMETOOLONG : 0;
+	if (strncmp(base, rx->dest_path, n) || (n && base[n] != '/'))
+		return -EPERM;
+	return path_join(rel, base + n + (n > 0), bdir) < 0 ? -ENAMETOOLONG : dest_broker_dir(rx, rel, out);
+}
+
 /* Device nodes get names from the broker alone. */
 static int node_by_broker(struct hands *h, const char *dir, const char *leaf, bool removing, struct sb *bk, const char *bdir,
 			  const char *bleaf)
 {
-	char from[PATH_LIMIT + 1], base[PATH_LIMIT + 1], to[PATH_LIMIT + 1];
+	char from[PATH_LIMIT + 1], to[PATH_LIMIT + 1];
 	struct rx *rx = h->rx;
 	struct broker_node node;
+	int rc;
 
 	if (!rx->x->broker)
 		return -EPERM;
-	/* The broker of a remote-shell server reaches the destination alone. */
-	if (bk != h->dest && rx->x->places)
-		return -EPERM;
-	if (dest_broker_dir(rx, dir, from) < 0 || (bk != h->dest && dest_backup_path(rx, base) < 0) ||
-	    (bk == h->dest ? dest_broker_dir(rx, bdir, to) : path_join(to, base, bdir)) < 0)
-		return -ENAMETOOLONG;
+	rc = dest_broker_dir(rx, dir, from);
+	if (rc == 0)
+		rc = bk == h->dest ? dest_broker_dir(rx, bdir, to) : backup_for_broker(rx, bdir, to);
+	if (rc < 0)
+		return rc;
 	return removing ? broker_move(rx->x->broker, from, leaf, to, bleaf, true, &node) :
 			  broker_link(rx->x->broker, from, leaf, to, bleaf, &node);
 }
@@ -163,6 +178,8 @@ static int copy_item(struct hands *h, const char *dir, const char *leaf, const s
 		_cleanup_close_ int to = from < 0 ? -1 : sb_open_write(bk, bdir, bleaf, SB_CREATE | SB_EXCL, 0600, NULL);
 
 		rc = from < 0 ? from : to < 0 ? to : copy_data(h, from, to);
+	} else if (h->rx->super) {
+		return -EPERM; /* a node that cannot be kept is not replaced */
 	} else {
 		say(SAY_INFO, "make_bak: skipping non-regular file %s", leaf);
 		return 0;

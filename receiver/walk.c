@@ -197,7 +197,7 @@ static bool ruled_out(struct gen *g, struct gitem *it)
 
 static bool makes_node(const struct gen *g, const struct fent *e)
 {
-	if (g->o->drop_devices)
+	if (g->o->drop_devices || (FENT_IS_DEV(e) ? g->o->devices_refused : g->o->specials_refused))
 		return false;
 	if (FENT_IS_DEV(e) && g->rx->fake)
 		return g->o->devices;
@@ -261,7 +261,7 @@ static void walk_entry(struct gen *g, struct gitem *it)
 	} else if (FENT_IS_REG(e)) {
 		gen_file(g, it);
 	} else {
-		if (FENT_IS_DEV(e) && !g->o->devices_allowed)
+		if (FENT_IS_DEV(e) && (!g->o->devices_allowed || g->o->devices_refused))
 			gen_audit_refusal(g, e);
 		if (info_gte(g->o, INFO_NONREG, 1))
 			say(SAY_INFO, "skipping non-regular file \"%s\"", ENAME(e));

@@ -314,7 +314,8 @@ int xa_apply(struct hands *h, const struct target *t, const struct fent *e)
 	if (!room)
 		return -1;
 	have = list_names(h, room, t);
-	if (have == -EOPNOTSUPP)
+	/* Not supported by the file system: nothing is said. But a kernel that has no safe way to a link or a FIFO loses what was sent. */
+	if (have == -EOPNOTSUPP && !(l->count && t->fd < 0 && sb_attrs_by_fd_only(t->sb) && !S_ISREG(e->mode) && !S_ISDIR(e->mode)))
 		return 0;
 	if (have < 0)
 		return failed(h, t, "get: llistxattr", "", (int)have);

@@ -150,6 +150,8 @@ void sb_closedir(struct sb_dir *d); /* NULL is allowed; before sb_free of its sb
    -EOPNOTSUPP also where an old kernel offers no safe way to the object (then no other way is tried). */
 #define SB_ACL_ACCESS "system.posix_acl_access"   /* the kernel's own value format */
 #define SB_ACL_DEFAULT "system.posix_acl_default"
+/* Whether the latter is why: known after the first try. */
+bool sb_attrs_by_fd_only(const struct sb *sb);
 ssize_t sb_getxattr(struct sb *sb, const char *dir, const char *leaf, const char *name, void *buf, size_t size);
 ssize_t sb_listxattr(struct sb *sb, const char *dir, const char *leaf, char *list, size_t size);
 int sb_setxattr(struct sb *sb, const char *dir, const char *leaf, const char *name, const void *value, size_t size);

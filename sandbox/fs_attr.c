@@ -115,6 +115,11 @@ int sb_utimes(struct sb *sb, const char *dir, const char *leaf, const struct tim
 
 /* --- extended attributes --- */
 
+bool sb_attrs_by_fd_only(const struct sb *sb)
+{
+	return lacks(sb, &no_xattrat);
+}
+
 ssize_t sb_getxattr(struct sb *sb, const char *dir, const char *leaf, const char *name, void *buf, size_t size)
 {
 	ssize_t r = leaf_check(leaf, true);

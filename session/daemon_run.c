@@ -185,7 +185,7 @@ static unsigned device_ops(const struct xfer_opts *o)
 {
 	if (o->am_sender)
 		return o->copy_devices ? BROKER_MAY_READ : 0;
-	return (o->devices && !o->drop_devices ? BROKER_MAY_MAKE : 0) | (o->write_devices ? BROKER_MAY_OPEN : 0);
+	return (o->devices && !o->drop_devices && !o->devices_refused ? BROKER_MAY_MAKE : 0) | (o->write_devices ? BROKER_MAY_OPEN : 0);
 }
 
 /* Tells the monitor, which runs the module's hook. 1: the hook refuses. */
@@ -293,6 +293,9 @@ int session_run_daemon(const struct session_start *st)
 	if (options_init(&rq.p, &s.o, &s.budget, true) < 0)
 		return RX_MALLOC;
 	options_refuse(&rq.p, st->policy.refuse_options, st->charset != NULL);
+	/* Clients ask for both by -D: judged by what would be made, not by the word (spec 09 D3, D5). */
+	s.o.devices_refused = options_refuses(&rq.p, "devices");
+	s.o.specials_refused = options_refuses(&rq.p, "specials");
 	if (!st->policy.device_open)
 		options_refuse_devices(&rq.p);
 	for (size_t i = 0; i < ARRAY_SIZE(lists); i++)

@@ -120,6 +120,11 @@ const struct row *opt_refused(const struct options *p, const char *name)
 	return NULL;
 }
 
+bool options_refuses(const struct options *p, const char *name)
+{
+	return opt_refused(p, name) != NULL;
+}
+
 /* Refuses as the named option when that one is refused. */
 static int consequence(struct options *p, const char *name)
 {

@@ -51,6 +51,9 @@ void options_refuse(struct options *p, const char *list, bool have_charset);
 /* --copy-devices and --write-devices, whatever the list says: the module does not open devices. */
 void options_refuse_devices(struct options *p);
 
+/* Whether the list refuses the option of that name. */
+bool options_refuses(const struct options *p, const char *name);
+
 /* What goes in front of the error text. */
 static inline const char *options_prefix(const struct options *p) { return p->bare_error ? "" : "rsync: "; }
 

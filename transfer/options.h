@@ -103,6 +103,7 @@ struct xfer_opts {
 	bool skip_compress_all;                 /* `dont compress = *` */
 	const char *chmod_module;               /* incoming/outgoing chmod */
 	bool super_allowed;                     /* this process may act as the super-user (uid 0 worker) */
+	bool devices_refused, specials_refused; /* `refuse options` has them: none is made, whichever option asks for it */
 	bool devices_allowed;                   /* a broker exists: char and block nodes can be created */
 };
 
