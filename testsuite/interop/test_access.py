@@ -162,6 +162,45 @@ def test_names_of_modules(work, data):
         assert got[1][name] == answer, name
 
 
+# ---- the greeting, line by line ----
+
+GREETINGS = {
+    "crlf": b"@RSYNCD: 31.0 md5\r\n#list\r\n",
+    "longest": b"@RSYNCD: 31.0 " + b"m" * 1008 + b"\n#list\n", "too_long": b"@RSYNCD: 31.0 " + b"m" * 1009 + b"\n#list\n",
+    "longest_module": HELLO + b"x" * 1022 + b"\n", "too_long_module": HELLO + b"x" * 1023 + b"\n",
+    "empty_module": HELLO + b"\n", "list_blank": HELLO + b"#list \n", "lower_case": b"@rsyncd: 31.0\n#list\n",
+    "no_blank": b"@RSYNCD:31.0\n#list\n", "old": b"@RSYNCD: 29\n#list\n", "no_exit_line": b"@RSYNCD: 24\n#list\n",
+    "newer": b"@RSYNCD: 40.0 md5\n#list\n", "odd_subprotocol": b"@RSYNCD: 30.x\n#list\n",
+    "early_junk": HELLO + b"#early_input=5x\nabcde#list\n", "early_zero": HELLO + b"#early_input=0\n#list\n",
+    "early_twice": HELLO + b"#early_input=1\na#early_input=1\nb#list\n",
+    "answer_without_blank": HELLO + b"closed\njoe\n", "answer_too_long": HELLO + b"closed\njoe " + b"x" * 5200 + b"\n",
+    "no_answer": HELLO + b"closed\n", "no_common_digest": b"@RSYNCD: 31.0 foo\nclosed\n", "empty_user": HELLO + b"closed\n xx\n",
+    "own_order": b"@RSYNCD: 31.0 md4 md5 sha1\nclosed\njoe x\n",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("args", [[], ["--protocol=27"]], ids=["newest", "27"])
+def test_greetings(work, data, args):
+    """Every line that may be odd, with the challenge by its length alone."""
+    seen = []
+    mods = {"m": {"path": data, **IDS}, "closed": {"path": data, "auth users": "joe", "secrets file": work + "/none"}}
+    for binary in BINARIES:
+        with Daemon(work, mods, binary=binary, args=args, global_lines=["max unauthenticated per host = 200"]) as d:
+            said = {}
+            for name, text in GREETINGS.items():
+                with d.connect(LIMIT) as s:
+                    with contextlib.suppress(ConnectionError):
+                        s.sendall(text)
+                        s.shutdown(socket.SHUT_WR)
+                    said[name] = re.sub(rb"AUTHREQD (\S+)", lambda m: b"AUTHREQD %d" % len(m[1]), rest(s))
+                d.wait_idle()
+            said["log"] = [x for x in plain(d.read_log()) if "auth failed" in x]
+        seen.append(said)
+    for name, answer in seen[0].items():
+        assert seen[1][name] == answer, name
+
+
 # ---- slots ----
 
 def hold(d, module):
