@@ -159,7 +159,7 @@ static int open_temp(struct delivery *d)
 	d->made = mode & ~rx->umask;
 	/* The directory's default ACL has its own idea of the mode. */
 	if ((d->req->flags & RQ_ACL_DIR) || rx->temp)
-		d->made = ~(mode_t)d->req->mode & PERM_BITS;
+		d->made = ~(mode_t)d->req->mode & 0777;
 	probe_group(r, d);
 	d->out = r->temp.fd;
 	return 0;
