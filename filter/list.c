@@ -164,9 +164,7 @@ int read_rule_file(const struct filt_files *files, const struct filter_list *dae
 	memcpy(dir, path, dlen);
 	dir[dlen] = '\0';
 	r = files->read_file(files->ctx, dir, leaf, out);
-	if (!r && (out->failed || out->len > FILT_FILE_MAX))
-		r = -EFBIG;
-	return r;
+	return !r && out->failed ? -ENOMEM : !r && out->len > FILT_FILE_MAX ? -EFBIG : r;
 }
 
 /* Finds and reads the file of a "." rule. 1 = absent without an error. */
@@ -189,7 +187,7 @@ static int read_named_file(struct parse *p, const char *name, size_t len, char *
 	if (!p->files || !p->files->read_named)
 		return -ENOENT;
 	r = p->files->read_named(p->files->ctx, path, out);
-	return !r && (out->failed || out->len > FILT_FILE_MAX) ? -EFBIG : r;
+	return !r && out->failed ? -ENOMEM : !r && out->len > FILT_FILE_MAX ? -EFBIG : r;
 }
 
 static void file_label(const struct parse *p, const char *path, char *label, size_t size)
@@ -207,6 +205,8 @@ static int open_failed(const struct parse *p, uint32_t flags, const char *name, 
 {
 	const char *kind = flags & RF_INCLUDE ? "include" : "exclude";
 
+	if (r == -ENOMEM)
+		return fail(p->err, RX_MALLOC, "out of memory for filter rules");
 	if (!p->from_file)
 		return fail_errno(p->err, RX_FILEIO, -r, "failed to open %s file %.*s", kind, (int)MIN(len, (size_t)PATH_LIMIT), name);
 	if (p->words || p->hidden_name)

@@ -534,7 +534,7 @@ int options_parse(struct options *p, const char *const *words, int count, bool f
 		argv[n++] = opt_keep(p, words[i]);
 	argv[n] = NULL;
 	/* Words up to the first "." were quoted for a shell by the client. */
-	for (int i = 1; i < n && p->daemon && first_batch; i++) {
+	for (int i = 1; i < n && p->daemon && first_batch && !p->exit_code; i++) {
 		unescape((char *)(uintptr_t)argv[i]);
 		if (!strcmp(argv[i], "."))
 			break;
