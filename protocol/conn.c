@@ -313,17 +313,15 @@ static void close_frame(struct conn *c)
 
 static void pace(struct conn *c, size_t n)
 {
-	int64_t now = clock_ms(), wait;
+	int64_t now = clock_ms() * 1000, wait;
 
-	if (!c->bwlimit)
-		return;
 	if (c->bw_next < now)
 		c->bw_next = now;
-	c->bw_next += (int64_t)(n * 1000 / c->bwlimit);
+	c->bw_next += (int64_t)(n * 1000000 / c->bwlimit);
 	wait = c->bw_next - now;
 	/* Small debts are carried over instead of being slept off one by one. */
-	if (wait > 100)
-		usleep((useconds_t)(wait * 1000));
+	if (wait > 100000)
+		usleep((useconds_t)wait);
 }
 
 static int wait_writable(struct conn *c)
@@ -350,9 +348,18 @@ static int wait_writable(struct conn *c)
 	return 0;
 }
 
+/* One write(2) of what is left; with a rate limit of an eighth of a second's worth, so that the stream flows evenly
+   and no pause is a silence. */
+static ssize_t send_some(struct conn *c, const struct iovec *iov, int cnt)
+{
+	size_t most = (size_t)MAX(c->bwlimit / 8, (uint64_t)512);
+	struct iovec part = { iov->iov_base, MIN(iov->iov_len, most) };
+
+	return c->bwlimit ? writev(c->out_fd, &part, 1) : writev(c->out_fd, iov, cnt);
+}
+
 static int send_all(struct conn *c, struct iovec *iov, int cnt)
 {
-	size_t total = 0;
 	int64_t now;
 
 	while (cnt) {
@@ -365,7 +372,7 @@ static int send_all(struct conn *c, struct iovec *iov, int cnt)
 		/* A sender may not come to reading for long. */
 		if (c->duplex && atomic_load_explicit(&c->interrupted, memory_order_relaxed))
 			return wr_fail(&c->out, RX_SIGNAL, "%s", "");
-		n = writev(c->out_fd, iov, cnt);
+		n = send_some(c, iov, cnt);
 		if (n < 0) {
 			if (errno == EINTR)
 				continue;
@@ -377,11 +384,12 @@ static int send_all(struct conn *c, struct iovec *iov, int cnt)
 			return wr_fail(&c->out, RX_SOCKETIO, "rsync: [%s] write error: %s (%d)", say_role(), strerror(errno), errno);
 		}
 		c->bytes_out += (uint64_t)n;
-		total += (size_t)n;
 		now = clock_ms();
 		atomic_store_explicit(&c->last_out, now, memory_order_relaxed);
 		if (UNLIKELY(c->end_ms && now >= c->end_ms))
 			return wr_fail(&c->out, RX_TIMEOUT, STOP_TEXT);
+		if (c->bwlimit)
+			pace(c, (size_t)n);
 		while (cnt && (size_t)n >= iov->iov_len) {
 			n -= (ssize_t)iov->iov_len;
 			iov++, cnt--;
@@ -391,7 +399,6 @@ static int send_all(struct conn *c, struct iovec *iov, int cnt)
 			iov->iov_len -= (size_t)n;
 		}
 	}
-	pace(c, total);
 	return 0;
 }
 

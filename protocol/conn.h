@@ -59,8 +59,8 @@ struct conn {
 	uint8_t *frame;            /* start of the open frame's header (or of raw bytes) */
 	uint64_t bytes_out;
 	uint64_t framed;           /* payload of closed frames */
-	int64_t bw_next;           /* clock_ms at which the rate limit lets the next write go */
-	unsigned bwlimit;          /* bytes per second; 0 = none */
+	int64_t bw_next;           /* microseconds (of clock_ms) at which the rate limit lets the next write go */
+	uint64_t bwlimit;          /* bytes per second; 0 = none */
 
 	/* Shared. */
 	struct budget *budget;

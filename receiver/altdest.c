@@ -62,7 +62,7 @@ static bool copy_alt(struct gen *g, struct gitem *it, const struct alt_hit *hit)
 
 	if (g->rx->dry)
 		return true;
-	from = sb_open_read(g->h.alt[hit->dir], it->dir, it->leaf, 0, NULL);
+	from = hands_open(&g->h, g->h.alt[hit->dir], it->dir, it->leaf, NULL);
 	rc = from < 0 ? from : temp_create(&g->h, &t, it->dir, it->leaf, it->mode & 0700);
 	if (rc == 0)
 		rc = copy_data(&g->h, from, t.fd);

@@ -174,7 +174,7 @@ static int copy_item(struct hands *h, const char *dir, const char *leaf, const s
 	} else if (S_ISFIFO(st->st_mode) || S_ISSOCK(st->st_mode)) {
 		rc = sb_mknod(bk, bdir, bleaf, st->st_mode);
 	} else if (S_ISREG(st->st_mode)) {
-		_cleanup_close_ int from = sb_open_read(h->dest, dir, leaf, 0, NULL);
+		_cleanup_close_ int from = hands_open(h, h->dest, dir, leaf, NULL);
 		_cleanup_close_ int to = from < 0 ? -1 : sb_open_write(bk, bdir, bleaf, SB_CREATE | SB_EXCL, 0600, NULL);
 
 		rc = from < 0 ? from : to < 0 ? to : copy_data(h, from, to);

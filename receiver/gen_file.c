@@ -29,7 +29,7 @@ bool gen_quick_check(struct gen *g, const struct fent *e, struct sb *sb, const c
 
 		if (!e->ext || !e->ext->sum)
 			return false;
-		fd = sb_open_read(sb, dir, leaf, 0, NULL);
+		fd = hands_open(&g->h, sb, dir, leaf, NULL);
 		return fd >= 0 && csum_list_fd(g->list_sum, fd, (uint64_t)st->st_size, sum) == 0 &&
 		       memcmp(sum, e->ext->sum, csum_len(g->p->list_sum)) == 0;
 	}
@@ -121,7 +121,7 @@ static void request_with_backup(struct gen *g, struct gitem *it, struct gen_req 
 		}
 	}
 	if (c.fd >= 0 && whole) {
-		from = sb_open_read(g->h.dest, it->dir, it->leaf, 0, NULL);
+		from = hands_open(&g->h, g->h.dest, it->dir, it->leaf, NULL);
 		c.rc = from < 0 ? from : copy_data(&g->h, from, c.fd);
 	}
 	if (c.fd < 0 || c.rc < 0) {
@@ -171,7 +171,7 @@ static void request(struct gen *g, struct gitem *it, struct basis *b, const stru
 		q.flags |= RQ_DEVICE;
 	if (b->found && !whole && !g->o->dry_run) {
 		fd = dev ? dest_open_device(g->rx, b->dir, it->leaf, false) :
-			   sb_open_read(b->sb, b->dir, b->name[0] ? b->name : it->leaf, 0, &b->st);
+			   hands_open(&g->h, b->sb, b->dir, b->name[0] ? b->name : it->leaf, &b->st);
 		if (fd < 0 && fd != -ENOENT) {
 			say_errno(SAY_WARNING, -fd, "failed to open %s, continuing", FULL(g->rx, b->dir, it->leaf));
 			/* It cannot be read: it is replaced as if it were new. */

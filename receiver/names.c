@@ -123,6 +123,11 @@ int hands_init(struct hands *h, struct rx *rx, struct err *err)
 	return 0;
 }
 
+int hands_open(struct hands *h, struct sb *sb, const char *dir, const char *leaf, struct stat *st)
+{
+	return sb_open_read(sb, dir, leaf, h->rx->o->open_noatime == 1 ? SB_NOATIME : 0, st);
+}
+
 void hands_done(struct hands *h)
 {
 	if (!h->rx)

@@ -47,32 +47,49 @@ static size_t zeros_at(const uint8_t *p, size_t len)
 	return n;
 }
 
-static int make_hole(struct outw *w, uint64_t off, size_t len)
+static int fill_zeros(int fd, uint64_t off, uint64_t len)
 {
 	static const uint8_t zero[4096];
-	int rc;
+	int rc = 0;
 
-	w->hole_at_end = true;
-	if (!w->punch)
-		return 0;
-	rc = sbf_punch(w->fd, (int64_t)off, (int64_t)len);
-	if (rc != -EOPNOTSUPP && rc != -ENOSYS && rc != -EINVAL)
-		return rc;
-	for (rc = 0; len && rc == 0; ) {
-		size_t n = MIN(len, sizeof zero);
+	while (len && rc == 0) {
+		size_t n = (size_t)MIN(len, (uint64_t)sizeof zero);
 
-		rc = write_at(w->fd, zero, n, off);
+		rc = write_at(fd, zero, n, off);
 		off += n;
 		len -= n;
 	}
 	return rc;
 }
 
-/* Writes a piece that ends up at off; its leading and trailing zeros, and long runs inside, become holes. */
-static int write_sparse(struct outw *w, const uint8_t *p, size_t len, uint64_t off)
+/* The zeros that end at `end`, gathered from as many pieces as there were: one hole. */
+static int make_hole(struct outw *w, uint64_t end)
+{
+	uint64_t len = w->hole;
+	bool needed = w->hole_is_news || len >= HOLE_MIN;
+	int rc;
+
+	w->hole = 0;
+	w->hole_is_news = false;
+	if (!len || !w->punch || !needed)
+		return 0;
+	rc = sbf_punch(w->fd, (int64_t)(end - len), (int64_t)len);
+	if (rc == -EOPNOTSUPP || rc == -ENOSYS || rc == -EINVAL)
+		rc = fill_zeros(w->fd, end - len, len);
+	return rc;
+}
+
+static int put_data(struct outw *w, const uint8_t *p, size_t len, uint64_t off, bool there)
+{
+	int rc = len ? make_hole(w, off) : 0;
+
+	return rc < 0 || there ? rc : write_at(w->fd, p, len, off);
+}
+
+/* A piece that begins at off; its leading and trailing zeros, and long runs inside, become holes. */
+static int put_sparse(struct outw *w, const uint8_t *p, size_t len, uint64_t off, bool there)
 {
 	size_t done = 0, i = 0;
-	int rc;
 
 	while (i < len) {
 		size_t z;
@@ -83,29 +100,33 @@ static int write_sparse(struct outw *w, const uint8_t *p, size_t len, uint64_t o
 		}
 		z = zeros_at(p + i, len - i);
 		if (z >= HOLE_MIN || i == 0 || i + z == len) {
-			rc = write_at(w->fd, p + done, i - done, off + done);
-			if (rc == 0)
-				rc = make_hole(w, off + i, z);
+			int rc = put_data(w, p + done, i - done, off + done, there);
+
 			if (rc < 0)
 				return rc;
+			w->hole += z;
+			w->hole_is_news |= !there;
 			done = i + z;
 		}
 		i += z;
 	}
-	return write_at(w->fd, p + done, len - done, off + done);
+	return put_data(w, p + done, len - done, off + done, there);
 }
 
-static int put(struct outw *w, const uint8_t *p, size_t len, uint64_t off)
+/* there: the file has these bytes at this place already. */
+static int put(struct outw *w, const uint8_t *p, size_t len, uint64_t off, bool there)
 {
-	return w->sparse ? write_sparse(w, p, len, off) : write_at(w->fd, p, len, off);
+	if (w->sparse)
+		return put_sparse(w, p, len, off, there);
+	return there ? 0 : write_at(w->fd, p, len, off);
 }
 
-int outw_flush(struct outw *w)
+static int flush(struct outw *w)
 {
 	int rc = 0;
 
 	if (w->fill)
-		rc = put(w, w->buf, w->fill, w->pos - w->fill);
+		rc = put(w, w->buf, w->fill, w->pos - w->fill, false);
 	w->fill = 0;
 	return rc;
 }
@@ -115,9 +136,9 @@ int outw_write(struct outw *w, const void *data, size_t len)
 	int rc;
 
 	if (w->fill + len > OUTW_GATHER || len >= OUTW_GATHER / 4) {
-		rc = outw_flush(w);
+		rc = flush(w);
 		if (rc == 0 && len >= OUTW_GATHER / 4) {
-			rc = put(w, data, len, w->pos);
+			rc = put(w, data, len, w->pos, false);
 			w->pos += len;
 			return rc;
 		}
@@ -130,10 +151,20 @@ int outw_write(struct outw *w, const void *data, size_t len)
 	return 0;
 }
 
-int outw_skip(struct outw *w, uint64_t len)
+int outw_keep(struct outw *w, const void *data, size_t len)
 {
-	int rc = outw_flush(w);
+	int rc = flush(w);
 
+	if (rc == 0)
+		rc = put(w, data, len, w->pos, true);
 	w->pos += len;
 	return rc;
+}
+
+int outw_end(struct outw *w)
+{
+	int rc = flush(w);
+
+	w->ends_in_hole = w->hole > 0;
+	return rc < 0 ? rc : make_hole(w, w->pos);
 }

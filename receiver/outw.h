@@ -16,12 +16,14 @@ struct outw {
 	size_t fill;                   /* bytes of buf that end at pos */
 	bool sparse;
 	bool punch;                    /* the file may hold old data: zeros are punched, not just skipped */
-	bool hole_at_end;              /* the size must be set at the end */
+	uint64_t hole;                 /* zeros that end where the last piece did, not made a hole yet */
+	bool hole_is_news;             /* not all of them are in the file already */
+	bool ends_in_hole;             /* set by outw_end: the size must be set */
 };
 
 /* All return 0 or a negative errno. */
 int outw_write(struct outw *w, const void *data, size_t len);
-int outw_skip(struct outw *w, uint64_t len);   /* the file holds these bytes at this place already */
-int outw_flush(struct outw *w);
+int outw_keep(struct outw *w, const void *data, size_t len);   /* the file holds these bytes at this place already */
+int outw_end(struct outw *w);
 
 #endif

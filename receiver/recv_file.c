@@ -45,7 +45,7 @@ static int open_fuzzy(struct delivery *d)
 
 	if (!name || strchr(name, '/') || k > d->r->o->alt_count || (k && !h->alt[k - 1]))
 		return -EINVAL;
-	return sb_open_read(k ? h->alt[k - 1] : h->dest, d->dir, name, 0, NULL);
+	return hands_open(h, k ? h->alt[k - 1] : h->dest, d->dir, name, NULL);
 }
 
 static int open_basis(struct delivery *d)
@@ -56,18 +56,18 @@ static int open_basis(struct delivery *d)
 	struct sb *sb;
 
 	if (type <= BASIS_ALT_LAST)
-		return h->alt[type] ? sb_open_read(h->alt[type], d->dir, d->leaf, 0, NULL) : -ENOENT;
+		return h->alt[type] ? hands_open(h, h->alt[type], d->dir, d->leaf, NULL) : -ENOENT;
 	switch (type) {
 	case BASIS_FNAME:
 		return d->req->flags & RQ_DEVICE ? dest_open_device(d->r->rx, d->dir, d->leaf, false) :
-						   sb_open_read(h->dest, d->dir, d->leaf, 0, NULL);
+						   hands_open(h, h->dest, d->dir, d->leaf, NULL);
 	case BASIS_PARTIAL_DIR:
-		return partial_name(h, d->dir, &sb, path) < 0 ? -ENOENT : sb_open_read(sb, path, d->leaf, 0, NULL);
+		return partial_name(h, d->dir, &sb, path) < 0 ? -ENOENT : hands_open(h, sb, path, d->leaf, NULL);
 	case BASIS_BACKUP:
 		if (snprintf(bleaf, sizeof bleaf, "%s%s", d->leaf, d->r->o->suffix ? d->r->o->suffix : "") > SB_NAME_MAX)
 			return -ENAMETOOLONG;
 		sb = d->r->o->backup_dir ? hands_backup(h) : h->dest;
-		return sb ? sb_open_read(sb, d->dir, bleaf, 0, NULL) : -ENOENT;
+		return sb ? hands_open(h, sb, d->dir, bleaf, NULL) : -ENOENT;
 	default:
 		return open_fuzzy(d);
 	}
@@ -268,7 +268,7 @@ static int put_block(struct delivery *d, const uint8_t *data, size_t len, uint64
 
 	csum_update(r->sum, data, len);
 	rc = d->inplace && d->w.pos == off && d->req->basis != BASIS_BACKUP && (d->part || d->req->basis == BASIS_FNAME) ?
-	     outw_skip(&d->w, len) : outw_write(&d->w, data, len);
+	     outw_keep(&d->w, data, len) : outw_write(&d->w, data, len);
 	return rc < 0 ? write_failed(d, rc) : 0;
 }
 
@@ -362,8 +362,8 @@ static int content(struct delivery *d)
 		return -1;
 	if (d->discard)
 		return 0;
-	rc = outw_flush(&d->w);
-	if (rc == 0 && !d->is_device && (d->allocated || d->w.hole_at_end || (d->inplace && (uint64_t)d->st.st_size > d->w.pos)))
+	rc = outw_end(&d->w);
+	if (rc == 0 && !d->is_device && (d->allocated || d->w.ends_in_hole || (d->inplace && (uint64_t)d->st.st_size > d->w.pos)))
 		rc = sbf_truncate(d->out, (int64_t)d->w.pos);
 	if (rc < 0)
 		return write_failed(d, rc);

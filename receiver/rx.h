@@ -117,6 +117,9 @@ void hands_done(struct hands *h);
 int hands_lstat(struct hands *h, struct sb *sb, const char *dir, const char *leaf, struct stat *st);
 ssize_t hands_readlink(struct hands *h, struct sb *sb, const char *dir, const char *leaf, char *buf, size_t size);
 
+/* Opens content that is there for reading: --open-noatime counts. st may be NULL. Returns an fd or -errno. */
+int hands_open(struct hands *h, struct sb *sb, const char *dir, const char *leaf, struct stat *st);
+
 /* View of the backup directory, created on first use. NULL: was said. */
 struct sb *hands_backup(struct hands *h);
 

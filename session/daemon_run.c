@@ -262,7 +262,7 @@ static int run(struct session *s, const struct session_start *st, struct request
 		return refused(s, rq->refusal);
 	if (broken)
 		return rd_fail(&c->in, rq->p.exit_code, "%s%s", options_prefix(&rq->p), rq->p.error);
-	c->bwlimit = s->o.bwlimit * 1024u;
+	c->bwlimit = (uint64_t)s->o.bwlimit * 1024;
 	if (c->timeout && s->p.version >= 31)
 		conn_post_int(c, MSG_IO_TIMEOUT, (int32_t)c->timeout);
 	if (!s->o.am_sender && check_direction(s, &st->policy, &rq->p) < 0)

@@ -278,7 +278,7 @@ static int run(struct server *sv)
 	if (setup_protocol(&s->conn, &s->o, s->p.version, &s->p) < 0)
 		return -1;
 	s->conn.timeout = s->o.timeout;
-	s->conn.bwlimit = s->o.bwlimit * 1024u;
+	s->conn.bwlimit = (uint64_t)s->o.bwlimit * 1024;
 	s->budget.single = (size_t)s->o.max_alloc;
 	if (sv->user_err.code)
 		return fail(&s->in_err, sv->user_err.code, "%s", sv->user_err.text);
