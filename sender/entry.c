@@ -94,8 +94,8 @@ int entry_stat(struct sender *s, const struct spot *sp, const char *leaf, struct
 		return (int)n;
 	*link_len = (size_t)n;
 	if (o->copy_unsafe_links && !placeholder && n && symlink_is_unsafe(s->link, s->name)) {
-		if (info_gte(o, INFO_SYMSAFE, 2))
-			say(SAY_INFO, "copying unsafe symlink %s -> \"%s\"", place_show(s, sp->root, s->name), s->link);
+		if (info_gte(o, INFO_SYMSAFE, 1))
+			say(SAY_INFO, "copying unsafe symlink \"%s\" -> \"%s\"", s->name, s->link);
 		rc = follow(s, sp, leaf, st);
 		*dangling = rc == -ENOENT;
 		return rc;

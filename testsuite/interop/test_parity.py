@@ -371,6 +371,8 @@ PULL = """
 -aR --filter=':/ .rsync-filter' | src/filt/sub
 -a --filter=': .rsync-filter' | src/filt/sub src/filt
 -a --filter=':n- .rsync-filter'
+-av --copy-unsafe-links | src
+-avR --copy-unsafe-links | src/ldir src/odd
 """.strip().splitlines()
 
 PUSH = """
