@@ -17,3 +17,8 @@ UNIT_TESTS += testsuite/unit/test_receiver
 testsuite_unit_test_receiver_SOURCES = testsuite/unit/test_receiver.c
 testsuite_unit_test_receiver_CPPFLAGS = $(AM_CPPFLAGS)
 testsuite_unit_test_receiver_LDADD = $(UNIT_LDADD)
+
+UNIT_TESTS += testsuite/unit/test_generator
+testsuite_unit_test_generator_SOURCES = testsuite/unit/test_generator.c testsuite/unit/gen_util.c testsuite/unit/gen_util.h
+testsuite_unit_test_generator_CPPFLAGS = $(AM_CPPFLAGS)
+testsuite_unit_test_generator_LDADD = $(UNIT_LDADD)
