@@ -8,24 +8,34 @@ import ctypes
 import multiprocessing
 import os
 import shutil
+import struct
 import time
 
 import pytest
-from harness import Daemon, IS_ROOT, SANITIZED, client, digest, write_file
+from harness import Daemon, IS_ROOT, KEDGE, LIMIT, SANITIZED, client, digest, rsh, write_file
 from takeover import HOOKS
 
 IDS = {"uid": 0, "gid": 0} if IS_ROOT else {}
 AT_FDCWD, RENAME_EXCHANGE = -100, 2
-FILES, SECONDS = 40, 1.8
+# About 60 seconds for all rows together.
+FILES, SECONDS = 40, 0.8
+NOBODY = 65534
 SECRET = b"the secret of the outside\n"
 # Nothing, partial transfer, vanished files, deletions stopped.
 CLEAN = {0, 11, 23, 24, 25}     # 11: a side directory could not be entered
 # What ends a session, as in the stock server: an argument, --temp-dir or the basis of a delta turned into a link.
 REFUSED = {(3, b"failed: Too many levels of symbolic links (40)"), (1, b"The temp-dir is not a directory"),
-           (2, b"got a block match with no basis file")}
+           (2, b"Invalid block index 0 (count=0) [receiver]")}
+# user::rw-, user:1234:rwx, group::r--, mask::rwx, other::r--
+ACL = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *e) for e in
+                                      ((1, 6, 0xffffffff), (2, 7, 1234), (4, 4, 0xffffffff), (16, 7, 0xffffffff), (32, 4, 0xffffffff)))
 
 
-def flip(a, b, target, stop, count):
+def flip(a, b, target, stop, count, uid):
+    if uid:
+        os.setgroups([])
+        os.setgid(uid)
+        os.setuid(uid)
     libc = ctypes.CDLL(None, use_errno=True)
     is_file = os.path.isfile(a)
     while not stop.value:
@@ -43,13 +53,13 @@ def flip(a, b, target, stop, count):
 
 
 class Flipper:
-    """Exchanges a with a symlink to something outside, as fast as it can."""
+    """Exchanges a with a symlink to something outside, as fast as it can. uid: whose process that is, for root."""
 
-    def __init__(self, a, target):
+    def __init__(self, a, target, uid=None):
         self.a, self.b = os.fsencode(a), os.fsencode(a + ".alt")
         os.symlink(target, self.b)
         self.stop, self.count = multiprocessing.Value("b", 0), multiprocessing.Value("L", 0)
-        self.p = multiprocessing.Process(target=flip, args=(self.a, self.b, os.fsencode(target), self.stop, self.count), daemon=True)
+        self.p = multiprocessing.Process(target=flip, args=(self.a, self.b, os.fsencode(target), self.stop, self.count, uid), daemon=True)
 
     def __enter__(self):
         self.p.start()
@@ -61,6 +71,14 @@ class Flipper:
         assert self.count.value > 1000 * SECONDS, "the race was not live"
 
 
+def attributes(path):
+    """ACLs and extended attributes."""
+    try:
+        return {n: os.getxattr(path, n, follow_symlinks=False) for n in os.listxattr(path, follow_symlinks=False)}
+    except OSError:
+        return {}
+
+
 def fingerprint(top):
     """Everything of a tree that a write, a deletion or a change of attributes would show in."""
     out = {}
@@ -69,14 +87,14 @@ def fingerprint(top):
             p = os.path.join(d, n)
             st = os.lstat(p)
             out[os.path.relpath(p, top)] = (st.st_ino, st.st_mode, st.st_uid, st.st_gid, st.st_nlink, st.st_mtime_ns, st.st_ctime_ns,
-                                            digest(p) if n in files else len(os.listdir(p)))
+                                            attributes(p), digest(p) if n in files else len(os.listdir(p)))
     return out
 
 
 class Place:
     """A module with files in d/a, an outside tree with files of the same names, a source and a destination of the client."""
 
-    def __init__(self, work, disable=None):
+    def __init__(self, work, disable=None, owner=None):
         self.work, self.disable = work, disable
         self.mod, self.out, self.src, self.got = (os.path.join(work, n) for n in ("mod", "out", "src", "got"))
         for top in (self.mod + "/d/a/deep", self.src + "/d/a/deep", self.out + "/deep", self.mod + "/d/t", self.mod + "/d/bk", self.mod + "/d/.p",
@@ -89,8 +107,22 @@ class Place:
                 write_file(f"{self.out}/{where}f{i}", SECRET * 10, mtime=10**18)
         os.symlink("no target", self.src + "/d/a/link")
         os.link(self.src + "/d/a/f0", self.src + "/d/a/hard")
+        # Where the file system has them.
+        with contextlib.suppress(OSError):
+            for p in (self.src + "/d/a/deep", self.src + "/d/a/f1", self.src + "/d/a/f2", self.mod + "/d/a/deep"):
+                os.setxattr(p, "user.name", b"value")
+                os.setxattr(p, "system.posix_acl_access", ACL)
+            for p in (self.out, self.out + "/deep", self.out + "/f1", self.out + "/f2", self.out + "/deep/f1"):
+                os.setxattr(p, "user.name", SECRET)
+                os.setxattr(p, "system.posix_acl_access", ACL)
         # Held, so that filling it does not race.
         self.a = os.open(self.mod + "/d/a", os.O_RDONLY | os.O_DIRECTORY)
+        self.owner = owner
+        if owner:
+            for top in (self.mod, self.src, self.got, self.out):
+                for d, _, files in os.walk(top):
+                    for n in (".", *files):
+                        os.chown(os.path.join(d, n), owner, owner, follow_symlinks=False)
         self.before = fingerprint(self.out)
 
     def fill(self):
@@ -99,6 +131,8 @@ class Place:
             with contextlib.suppress(FileExistsError):
                 fd = os.open(f"f{i}", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644, dir_fd=self.a)
                 os.write(fd, b"inside\n" * 200)
+                if self.owner:
+                    os.fchown(fd, self.owner, self.owner)
                 os.close(fd)
 
     def daemon(self):
@@ -107,33 +141,44 @@ class Place:
 
     def delivered_secret(self):
         for d, _, files in os.walk(self.got):
-            for f in files:
+            for f in (".", *files):
                 p = os.path.join(d, f)
-                if not os.path.islink(p):
+                if SECRET in attributes(p).values():
+                    return p
+                if f != "." and not os.path.islink(p):
                     with open(p, "rb") as h:
                         if SECRET in h.read():
                             return p
         return None
 
     def race(self, what, target, args, refill=False):
-        count = 0
         with self.daemon() as d:
-            with Flipper(os.path.join(self.mod, what), target):
-                end = time.time() + SECONDS * (3 if SANITIZED else 1)
-                while time.time() < end:
-                    if refill:
-                        self.fill()
-                    r = client([a.replace("URL", d.url("m")) for a in args])
-                    if r.returncode == 4 and b"not supported" in r.stderr:
-                        pytest.skip(f"{args[0]}: {r.stderr.decode().splitlines()[0]}")
-                    count += 1
-                    assert r.returncode in CLEAN or any(r.returncode == c and t in r.stderr for c, t in REFUSED), r.stderr
+            self.run(what, target, [a.replace("URL", d.url("m")) for a in args], refill)
             assert not d.wait_idle()
             log = d.read_log()
         assert "killed by signal" not in log and "violation" not in log, log[-3000:]
+
+    def race_server(self, what, target, args, user, refill=False):
+        """Over a remote shell, in the place of the destination or source; the racing process belongs to the owner."""
+        shell = ["-e", rsh(self.work), f"--rsync-path={HOOKS if self.disable else KEDGE}"]
+        self.run(what, target, shell + [a.replace("URL", "h:" + self.mod) for a in args], refill, user=user,
+                 env={"KEDGE_DISABLE": self.disable} if self.disable else None)
+
+    def run(self, what, target, args, refill, **kw):
+        count = 0
+        with Flipper(os.path.join(self.mod, what), target, self.owner):
+            end = time.time() + SECONDS * (3 if SANITIZED else 1)
+            while time.time() < end or count < 2:
+                if refill:
+                    self.fill()
+                r = client(args, **kw)
+                if r.returncode == 4 and b"not supported" in r.stderr:
+                    pytest.skip(f"{args[0]}: {r.stderr.decode().splitlines()[0]}")
+                count += 1
+                assert r.returncode in CLEAN or any(r.returncode == c and t in r.stderr for c, t in REFUSED), r.stderr
+                assert b"killed by signal" not in r.stderr and b"violation" not in r.stderr, r.stderr
         assert fingerprint(self.out) == self.before
         assert not self.delivered_secret()
-        assert count
 
 
 needs_hooks = pytest.mark.skipif(not os.access(HOOKS, os.X_OK), reason=f"{HOOKS} was not built")
@@ -148,8 +193,11 @@ def runs(rows):
 # options, what is exchanged; the destination is d of the module
 PUSH = [
     ("-aI", "d/a"), ("-aI", "d/a/f1"), ("-aI", "d"), ("-aI --inplace", "d/a"), ("-aI --inplace", "d/a/f1"), ("-aI --delete", "d/a"),
-    ("-aI --delete-before", "d/a/deep"), ("-aHAXI", "d/a"), ("-aI -b", "d/a"), ("-aI -b --backup-dir=bk", "d/bk"),
-    ("-aI --partial-dir=.p --delay-updates", "d/a"), ("-aI --temp-dir=t", "d/t"), ("-aHI --link-dest=../alt", "alt/a"), ("-aKI", "d/a"),
+    ("-aI --delete-before", "d/a/deep"), ("-aHAXI", "d/a/f1"), ("-aHAXI", "d/a"), ("-aI -b", "d/a"), ("-aI -b --backup-dir=bk", "d/bk"),
+    ("-aHAXI -b", "d/a"), ("-aHAXI -b --backup-dir=bk", "d/bk"), ("-aHAXI --inplace", "d/a/f1"), ("-aHAXI --inplace", "d/a"),
+    ("-aHAXI --delete", "d/a/deep"), ("-aHAXI --delete", "d/a"), ("-aI --partial-dir=.p --delay-updates", "d/a"),
+    ("-aHAXI --partial-dir=.p --delay-updates", "d/a"), ("-aI --temp-dir=t", "d/t"), ("-aHAXI --temp-dir=t", "d/t"),
+    ("-aHI --link-dest=../alt", "alt/a"), ("-aHAXI --link-dest=../alt", "alt/a"), ("-aKI", "d/a"), ("-aHAXKI", "d/a"),
     ("-a --append", "d/a/f1"),
 ]
 
@@ -163,7 +211,8 @@ def test_push(work, opts, what, disable):
 
 
 PULL = [("-a", "d/a"), ("-a", "d/a/f1"), ("-rL", "d/a"), ("-rLc", "d/a/f1"), ("-rk", "d/a"), ("-aR", "d"), ("-r --remove-source-files", "d/a"),
-        ("-aHAX", "d/a/deep")]
+        ("-aHAX", "d/a/deep"), ("-aHAX", "d/a"), ("-aHAX", "d/a/f1"), ("-aHAXL", "d/a"), ("-aHAXk", "d/a"),
+        ("-aHAX --remove-source-files", "d/a"), ("-aHAX --remove-source-files", "d/a/f1")]
 
 
 @pytest.mark.parametrize("opts,what,disable", runs(PULL))
@@ -176,14 +225,30 @@ def test_pull(work, opts, what, disable):
     p.race(what, target, [*opts.split(), "URL/d/", p.got + "/"], refill="remove" in opts)
 
 
+# No modes that follow links: there a user's own server may leave the tree.
+SERVER = [("push", "-aI", "d/a"), ("push", "-aHAXI --inplace", "d/a/f1"), ("push", "-aHAXI -b --delete", "d/a"),
+          ("push", "-aHAXI --partial-dir=.p --delay-updates", "d/a"), ("pull", "-aHAX", "d/a"), ("pull", "-a", "d/a/f1"),
+          ("pull", "-aHAX --remove-source-files", "d/a")]
+
+
+@pytest.mark.parametrize("user", [None, NOBODY] if IS_ROOT else [None])
+@pytest.mark.parametrize("way,opts,what,disable", runs(SERVER))
+def test_server(work, way, opts, what, disable, user):
+    """A user's own server, and root's in the tree of somebody else."""
+    p = Place(work, disable, NOBODY if IS_ROOT else None)
+    p.fill()
+    args = [*opts.split(), *([p.src + "/d/", "URL/d/"] if way == "push" else ["URL/d/", p.got + "/"])]
+    p.race_server(what, p.out + ("/f1" if what.endswith("f1") else ""), args, user, "remove" in opts)
+
+
 def test_a_naive_program_is_fooled(work):
     """The same place and the same exchange: a writer and a reader that use paths do escape."""
     p = Place(work)
     p.fill()
     written = read = 0
     with Flipper(p.mod + "/d/a", p.out):
-        end = time.time() + SECONDS
-        while time.time() < end:
+        end = time.time() + LIMIT
+        while not (read and written) and time.time() < end:
             for i in range(FILES):
                 with contextlib.suppress(OSError), open(f"{p.mod}/d/a/f{i}", "rb") as f:
                     read += SECRET in f.read()
@@ -191,6 +256,6 @@ def test_a_naive_program_is_fooled(work):
                     if not os.path.islink(p.mod + "/d/a"):  # to check first does not help
                         with open(f"{p.mod}/d/a/f{i}", "r+b") as f:
                             f.write(b"overwritten")
-        after = fingerprint(p.out)
-    written = sum(after[k] != p.before[k] for k in p.before)
+            after = fingerprint(p.out)
+            written = sum(after[k] != p.before[k] for k in p.before)
     assert read and written, (read, written)
