@@ -273,8 +273,10 @@ static void set_value(struct loader *l, struct conf_value *v, enum conf_param p,
 	case CT_BOOL3:
 	case CT_INT:
 	case CT_FACILITY:
-		if (conf_expand(&b, text, NULL) < 0)
+		if (conf_expand(&b, text, NULL) < 0) {
+			l->failed |= b.failed;
 			return;
+		}
 		if (d->type == CT_INT)
 			num = parse_int(buf_str(&b));
 		else if (d->type == CT_FACILITY)
@@ -307,6 +309,7 @@ static void apply_dparams(struct loader *l)
 		enum conf_param p;
 
 		buf_add(&name, *d, (size_t)(eq - *d));
+		l->failed |= name.failed;
 		p = conf_find_param(buf_str(&name));
 		if (p == CP_UNKNOWN)
 			continue;
@@ -346,8 +349,10 @@ static int open_module(struct loader *l, const char *name)
 	v = mem_grow(&c->budget, c->modules, &l->cap_modules, c->nmodules + 1, sizeof *v);
 	if (v)
 		c->modules = v;
-	if (!m || !v)
+	if (!m || !v) {
+		l->failed = true;
 		return -1;
+	}
 	m->name = keep(l, name, strlen(name));
 	m->line = l->line;
 	m->file = l->file;
@@ -403,6 +408,18 @@ static int param(struct loader *l, const char *name, const char *value)
 
 static int parse_file(struct loader *l, const char *path);
 
+/* Number of the file or directory that takes part, or -1. */
+static int take_part(struct loader *l, const char *path, const struct stat *st)
+{
+	int n = add_file(l->c, &l->cap_files, path, st, 0);
+
+	if (n < 0 && l->c->nfiles >= CONF_FILES_MAX)
+		tell(l, "more than %d config files", CONF_FILES_MAX);
+	else if (n < 0)
+		l->failed = true;
+	return n;
+}
+
 struct names {
 	struct loader *l;
 	const char *suffix;
@@ -445,8 +462,10 @@ static int include_file(struct loader *l, const char *path, bool include)
 	if (!include)
 		return parse_file(l, path);
 	saved = mem_alloc(&l->c->budget, CP_COUNT, sizeof *saved);
-	if (!saved)
+	if (!saved) {
+		l->failed = true;
 		return -1;
+	}
 	memcpy(saved, l->def, sizeof l->def);
 	l->outer[l->nouter++] = saved;
 	l->cur = NULL;
@@ -466,7 +485,7 @@ static int include_dir(struct loader *l, const char *dir, bool include)
 
 	if (r < 0)
 		tell(l, "unable to open config dir \"%s\": %s (%d)", dir, strerror(-r), -r);
-	else if (add_file(l->c, &l->cap_files, dir, &st, 0) < 0)
+	else if (take_part(l, dir, &st) < 0)
 		r = -1;
 	if (r == 0 && ns.n)
 		qsort(ns.v, ns.n, sizeof *ns.v, by_bytes);
@@ -551,10 +570,9 @@ static int parse_text(struct loader *l, const char *text, size_t len)
 	for (;;) {
 		enum lex_kind kind = lex_next(&lx, &name, &value, &l->line);
 
-		if (name.failed || value.failed || l->failed) {
-			tell(l, "out of memory");
+		l->failed |= name.failed || value.failed;
+		if (l->failed)
 			return -1;
-		}
 		if (kind == LEX_END)
 			return 0;
 		l->path = path;
@@ -586,7 +604,7 @@ static int parse_file(struct loader *l, const char *path)
 		tell(l, "config file \"%s\" can be written by anybody: refused", path);
 		return -1;
 	}
-	file = add_file(l->c, &l->cap_files, path, &st, 0);
+	file = take_part(l, path, &st);
 	if (file < 0)
 		return -1;
 	l->depth++;
@@ -615,8 +633,12 @@ static int finish(struct loader *l)
 
 		_cleanup_buf_ struct buf b = BUF_INIT(&c->budget);
 
-		if (conf_expand(&b, m->v[CP_NAME].str[0] ? m->v[CP_NAME].str : m->name, NULL) < 0)
+		if (conf_expand(&b, m->v[CP_NAME].str[0] ? m->v[CP_NAME].str : m->name, NULL) < 0) {
+			l->failed |= b.failed;
+			if (!b.failed)
+				tell(l, "the name of module [%s] grows too long", m->name);
 			return -1;
+		}
 		m->name = keep(l, buf_str(&b), b.len);
 		if (m->v[CP_REVERSE_LOOKUP].num > 0)
 			c->any_reverse = true;
@@ -643,6 +665,8 @@ int conf_load(struct conf **out, const struct conf_source *src, const char *path
 		if (r == 0)
 			r = finish(&l);
 	}
+	if (l.failed || !c->arena)
+		tell(&l, "out of memory");
 	if (r < 0) {
 		conf_free(c);
 		return -1;

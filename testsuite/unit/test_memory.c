@@ -8,6 +8,7 @@
 #include <errno.h>
 
 #include "base/say.h"
+#include "daemon/conf.h"
 #include "delta/sums.h"
 #include "filter/filter.h"
 #include "protocol/acl_wire.h"
@@ -261,10 +262,107 @@ static void block_sums(void **state)
 	free(data);
 }
 
+/* ---- the configuration ---- */
+
+static size_t conf_room;       /* bytes that the parser may take behind its first allocation */
+
+static const char *conf_text(const char *path)
+{
+	if (strcmp(path, "main") == 0)
+		return "port = 2000\nlist = no\nuse chroot = false\n&merge more\n[one]\npath = /srv/one\nread only = no\n"
+		       "max connections = 7\ncomment = with a %HOME% and a \\\n long line\n&include dir\n[last]\nmunge symlinks = yes";
+	if (strcmp(path, "more") == 0)
+		return "timeout = 60\nhosts allow = 127.0.0.1 ::1\nsyslog facility = local3\n";
+	return strcmp(path, "dir/a.conf") == 0 ? "numeric ids = no\n[two]\nauth users = anna\nsecrets file = /etc/secrets\n" :
+						 "[three]\npath = /srv/three\nwrite only = yes\nstrict modes = no";
+}
+
+static int conf_stat(void *ctx, const char *path, struct stat *st)
+{
+	(void)ctx;
+	*st = (struct stat){ .st_mode = strcmp(path, "dir") == 0 ? S_IFDIR | 0755 : S_IFREG | 0644 };
+	return 0;
+}
+
+static int conf_read(void *ctx, const char *path, struct buf *text, struct stat *st)
+{
+	if (strcmp(path, "main") == 0)
+		text->budget->total = text->budget->used + conf_room;
+	buf_adds(text, conf_text(path));
+	return text->failed ? -ENOMEM : conf_stat(ctx, path, st);
+}
+
+static int conf_list(void *ctx, const char *path, void (*each)(void *arg, const char *name), void *arg, struct stat *st)
+{
+	each(arg, "b.conf");
+	each(arg, "a.conf");
+	return conf_stat(ctx, path, st);
+}
+
+static void conf_count(void *ctx, const char *text)
+{
+	(void)text;
+	++*(size_t *)ctx;
+}
+
+static struct conf *conf_within(size_t room)
+{
+	static const struct conf_source source = { NULL, conf_stat, conf_read, conf_list };
+	static const char *const dparams[] = { "ignore errors=yes", "motd file=/etc/motd", NULL };
+	size_t messages = 0;
+	struct conf *c;
+	int rc;
+
+	conf_room = room;
+	rc = conf_load(&c, &source, "main", dparams, conf_count, &messages);
+	assert_int_equal(messages > 0, rc < 0);
+	return rc == 0 ? c : NULL;
+}
+
+static void assert_values(const struct conf_value *a, const struct conf_value *b)
+{
+	for (int i = 0; i < CP_COUNT; i++) {
+		assert_string_equal(a[i].str, b[i].str);
+		assert_int_equal(a[i].num, b[i].num);
+		assert_int_equal(a[i].set, b[i].set);
+	}
+}
+
+/* Either all that was written holds, or there is no configuration: never one without some of its lines. */
+static void configuration(void **state)
+{
+	struct conf *want = conf_within(MOST), *c;
+	size_t failures = 0;
+
+	(void)state;
+	assert_non_null(want);
+	assert_int_equal(want->nmodules, 4);
+	for (size_t room = 1, loads = 0; loads < 64; room += 16) {
+		assert_true(room < MOST);
+		c = conf_within(room);
+		if (!c) {
+			failures++;
+			continue;
+		}
+		loads++;
+		assert_int_equal(c->nmodules, want->nmodules);
+		assert_values(c->global, want->global);
+		assert_values(c->start, want->start);
+		for (size_t i = 0; i < c->nmodules; i++) {
+			assert_string_equal(c->modules[i]->name, want->modules[i]->name);
+			assert_values(c->modules[i]->v, want->modules[i]->v);
+		}
+		conf_free(c);
+	}
+	assert_true(failures > 8);
+	conf_free(want);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(file_lists), cmocka_unit_test(filters), cmocka_unit_test(options), cmocka_unit_test(block_sums),
+		cmocka_unit_test(configuration),
 	};
 
 	say_set_sink(quiet, NULL);
