@@ -8,6 +8,10 @@ EXTRA_DIST += testsuite/door.sh
 SCRIPT_TESTS += testsuite/decoders.sh
 EXTRA_DIST += testsuite/decoders.sh
 
+# What is missing is named by configure; what is built is installed.
+SCRIPT_TESTS += testsuite/configure.sh
+EXTRA_DIST += testsuite/configure.sh
+
 UNIT_TESTS += testsuite/unit/test_memory
 testsuite_unit_test_memory_SOURCES = testsuite/unit/test_memory.c testsuite/unit/flist_util.c testsuite/unit/flist_util.h
 testsuite_unit_test_memory_CPPFLAGS = $(AM_CPPFLAGS) -DDATA_DIR=\"$(abs_top_srcdir)/testsuite/unit/data\"
