@@ -402,6 +402,29 @@ static void links_take_turns_at_failing(void **state)
 	gen_end();
 }
 
+/* One that is left out on the way changes nothing for those that wait. */
+static void links_without_one_of_them(void **state)
+{
+	struct glist *gl;
+
+	(void)state;
+	o.hard_links = 1;
+	o.ignore_existing = true;
+	put("dest/b", "mine");
+	gen_begin(false);
+	gl = GIVE(-1, D("."), L("a", 3, 5), L("b", 3, 5), L("c", 3, 5));
+	walk_list(&g, gl);
+	assert_request("c", BASIS_FNAME);
+	assert_no_request();
+	assert_int_equal(gl->pending, 2);
+	put("dest/c", "abc");
+	outcome(EV_OK, "c");
+	assert_true(same_file("dest/a", "dest/c"));
+	assert_true(holds("dest/b", "mine"));
+	assert_int_equal(gl->pending, 0);
+	gen_end();
+}
+
 /* A member of a list that comes after the request waits for its outcome, and its list with it. */
 static void links_over_lists(void **state)
 {
@@ -628,6 +651,7 @@ int main(void)
 		TEST(links_wait_for_the_last),
 		TEST(links_to_what_is_there),
 		TEST(links_take_turns_at_failing),
+		TEST(links_without_one_of_them),
 		TEST(links_over_lists),
 		TEST(links_over_lists_fail),
 		TEST(temps_do_not_stay),
