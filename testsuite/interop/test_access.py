@@ -11,6 +11,8 @@ import subprocess
 import pytest
 from harness import CLIENTS, Daemon, IS_ROOT, KEDGE, LIMIT, STOCK_350, client, rest, wait_for, write_file
 
+pytestmark = pytest.mark.slow  # many processes: left out under the sanitizers
+
 BINARIES = (STOCK_350, KEDGE)
 IDS = {"uid": "0", "gid": "0"} if IS_ROOT else {}
 HELLO = b"@RSYNCD: 31.0 md5\n"
@@ -140,7 +142,6 @@ NAMES = ["plain", "two words", "UPPER", "c#d=e", "ä", "a%b", "-dash", ".", ".."
 ASKED = [*NAMES, "Plain", "PLAIN", "upper", "two  words", " plain", "plain ", "twowords", "none", "n" * 299, "n" * 1100, "#list", "#x"]
 
 
-@pytest.mark.slow
 def test_names_of_modules(work, data):
     got = []
     for binary in BINARIES:
@@ -179,7 +180,6 @@ GREETINGS = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("args", [[], ["--protocol=27"]], ids=["newest", "27"])
 def test_greetings(work, data, args):
     """Every line that may be odd, with the challenge by its length alone."""
@@ -380,7 +380,6 @@ PLACES = [
 ]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("user", ["root", "nobody"])
 @pytest.mark.skipif(not IS_ROOT, reason="starts daemons as two users")
 def test_places(work, user):

@@ -11,6 +11,8 @@ import subprocess
 import pytest
 from harness import IS_ROOT, KEDGE, LIMIT, STOCK_350, write_file
 
+pytestmark = pytest.mark.slow  # many processes: left out under the sanitizers
+
 M = "[m]\npath = /\n"
 # (name of the row, the file; then further files as NAME, TEXT ...). @ is the directory, %..% the environment below.
 ROWS = [

@@ -12,6 +12,8 @@ import pytest
 from harness import Daemon, IS_ROOT, KEDGE, STOCK_350, children, client, rsh, write_file
 from parity import roomy
 
+pytestmark = pytest.mark.slow  # many processes: left out under the sanitizers
+
 SERVERS = {"stock": STOCK_350, "kedge": KEDGE}
 IDS = {"uid": 0, "gid": 0} if IS_ROOT else {}
 
@@ -150,7 +152,6 @@ CALLS = [
 ]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("push,opts,word,want", CALLS, ids=[f"{'push' if c[0] else 'pull'} {c[1]} {c[2].strip('( ,')}" for c in CALLS])
 def test_system_calls(work, strace, push, opts, word, want):
     for who, server in SERVERS.items():
@@ -183,7 +184,6 @@ def test_noatime_of_a_foreign_file(work):
     assert b"Operation not permitted" in said["kedge"][0][1] and said["kedge"][1][0] == 23
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("rate", [100, 3])
 def test_bwlimit(work, strace, rate):
     """No write is more than an eighth of a second's worth, and the pauses that are asked for make up the rest of the time."""
@@ -220,7 +220,6 @@ QUIET = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("what", QUIET)
 def test_busy_server_is_not_silent(work, strace, what):
     """Whatever takes longer than the time-out while nothing is sent: both sides hear of each other. The calls must have been met."""
@@ -299,7 +298,6 @@ def test_compressed_size(work, opts):
         assert abs(found["kedge"][name] - size) <= 60 + size // 500, found
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("threads,most", [("", 0), ("3", 3), ("400", 8)])
 def test_compress_threads(work, strace, threads, most):
     """As many workers as were asked for, and a daemon makes no more than eight."""

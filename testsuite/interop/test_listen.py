@@ -13,6 +13,8 @@ import time
 import pytest
 from harness import Daemon, IS_ROOT, KEDGE, LIMIT, STOCK_350, client, difference, free_port, snapshot, wait_for, write_file
 
+pytestmark = pytest.mark.slow  # many processes: left out under the sanitizers
+
 BINARIES = (STOCK_350, KEDGE)
 
 

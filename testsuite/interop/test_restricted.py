@@ -10,6 +10,8 @@ import pytest
 
 from harness import CLIENTS, IS_ROOT, KEDGE, LIMIT, difference, snapshot, write_file
 
+pytestmark = pytest.mark.slow  # many processes: left out under the sanitizers
+
 BASE = 1_600_000_000_000_000_000
 USERS = [0, 65534] if IS_ROOT else [None]
 SECRET = b"SECRET of somebody else\n"

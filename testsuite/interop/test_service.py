@@ -171,11 +171,11 @@ def test_one_host_that_floods_is_limited(work, data):
 
 
 def resources(pid):
-    """Descriptors, descendants, and KiB that are this process's own; a listener shares the rest with its children."""
+    """Descriptors, descendants, and KiB that this process alone has written to (program text is shared or not as others run it)."""
     with open(f"/proc/{pid}/smaps_rollup") as f:
         sizes = dict(line.split()[:2] for line in f if ":" in line.split()[0])
     return {"fds": len(os.listdir(f"/proc/{pid}/fd")), "processes": len(children(pid)),
-            "own": int(sizes["Private_Clean:"]) + int(sizes["Private_Dirty:"]), "pss": int(sizes["Pss:"])}
+            "own": int(sizes["Private_Dirty:"]), "pss": int(sizes["Pss:"])}
 
 
 def talk(d, text):
