@@ -222,7 +222,7 @@ KINDS = [soak_listing, soak_login_failure, soak_pull, soak_unknown_module, soak_
 @pytest.mark.slow
 def test_many_connections_leak_nothing(work, data):
     """KEDGE_SOAK sets how many; 10,000 by hand."""
-    count = int(os.environ.get("KEDGE_SOAK", "600"))
+    count = int(os.environ.get("KEDGE_SOAK", "300"))
     os.mkdir(work + "/up")
     write_file(work + "/secrets", b"joe:secret\n", 0o600)
     mods = {"m": {"path": data, **IDS}, "up": {"path": work + "/up", "read only": "no", **IDS},
