@@ -74,17 +74,23 @@ static bool same_names(const struct acl *a, const struct acl *b)
 	return true;
 }
 
-/* Access ACLs are compared without what the permissions say; a mask always is the group permissions. */
-static bool access_differs(const struct acl *want, const struct acl *now, mode_t mode)
+static bool is_masked(const struct acl *a)
 {
-	struct acl a = *now;
-	bool masked = (now->flags & ACLW_MASK_OBJ) || now->count;
-	uint8_t group = now->flags & ACLW_GROUP_OBJ ? now->group_obj : mode >> 3 & 7;
+	return (a->flags & ACLW_MASK_OBJ) || a->count;
+}
 
-	posix_acl_reduce(&a, mode);
-	if (((want->flags & ACLW_MASK_OBJ) || want->count) != masked)
+/* What an access ACL grants the group itself: under a mask, where its entry is left out it is what the permissions say. */
+static uint8_t group_of(const struct acl *a, mode_t mode)
+{
+	return a->flags & ACLW_GROUP_OBJ ? a->group_obj : mode >> 3 & 7;
+}
+
+/* Access ACLs are compared without what the permissions say; a mask always is the group permissions. */
+static bool access_differs(const struct acl *want, mode_t wanted, const struct acl *now, mode_t mode)
+{
+	if (is_masked(want) != is_masked(now))
 		return true;
-	if (want->flags & ACLW_GROUP_OBJ ? want->group_obj != group : (a.flags & ACLW_GROUP_OBJ) != 0)
+	if ((is_masked(want) || (want->flags & ACLW_GROUP_OBJ)) && group_of(want, wanted) != group_of(now, mode))
 		return true;
 	return !same_names(want, now);
 }
@@ -98,7 +104,7 @@ static bool default_differs(const struct acl *want, const struct acl *now)
 	       !same_names(want, now);
 }
 
-unsigned acl_differs(struct hands *h, const struct fent *e, const struct target *t, mode_t mode)
+unsigned acl_differs(struct hands *h, const struct fent *e, const struct target *t, mode_t wanted, mode_t mode)
 {
 	struct attr_room *room = attr_room(h);
 	unsigned which = 0;
@@ -109,7 +115,7 @@ unsigned acl_differs(struct hands *h, const struct fent *e, const struct target 
 		struct acl now, want = *wire_acl(h, e, d);
 
 		if (sort_names(&want, room->wanted) < 0 || stored(h, room, t, d, &now) < 0 ||
-		    (d ? default_differs(&want, &now) : access_differs(&want, &now, mode)))
+		    (d ? default_differs(&want, &now) : access_differs(&want, wanted, &now, mode)))
 			which |= d ? ACL_DEFAULT : ACL_ACCESS;
 	}
 	return which;

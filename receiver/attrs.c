@@ -89,7 +89,7 @@ unsigned attrs_report(struct hands *h, const struct fent *e, const struct stat *
 		f |= ITEM_REPORT_OWNER;
 	if (wants_gid(h, e, st->st_gid, &id))
 		f |= ITEM_REPORT_GROUP;
-	if (o->acls && (which = acl_differs(h, e, t, st->st_mode))) {
+	if (o->acls && (which = acl_differs(h, e, t, mode, st->st_mode))) {
 		f |= ITEM_REPORT_ACL;
 		if (only_attrs && !FENT_IS_DIR(e) && !h->rx->dry && (which & ACL_ACCESS) && !((mode ^ st->st_mode) & 07000))
 			f &= ~(unsigned)ITEM_REPORT_PERMS;

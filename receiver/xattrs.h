@@ -37,7 +37,7 @@ int xa_prepare(struct hands *h, struct filt_walk *rules, int32_t from, int32_t t
 
 /* Which of the entry's ACLs differ from those at t, whose (real or stored) permissions are mode: ACL_* bits. */
 enum { ACL_ACCESS = 1, ACL_DEFAULT = 2 };
-unsigned acl_differs(struct hands *h, const struct fent *e, const struct target *t, mode_t mode);
+unsigned acl_differs(struct hands *h, const struct fent *e, const struct target *t, mode_t wanted, mode_t mode);
 
 /* Sets access and default ACL. mode: permissions wanted; st: of t now, st_mode is updated. fresh: t is known to have none.
    1, 0, -1 as above. */
