@@ -17,11 +17,6 @@ bool seccomp_available(void)
 	return syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0u, &action) == 0;
 }
 
-unsigned seccomp_length(enum filter_kind kind)
-{
-	return (unsigned)seccomp_programs[kind].len;
-}
-
 #define PROGRAM_MAX 1024
 
 int seccomp_enter(enum filter_kind kind)

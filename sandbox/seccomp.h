@@ -39,9 +39,6 @@ enum filter_kind {
 /* Whether the kernel has filters with a kill-process action. */
 bool seccomp_available(void);
 
-/* Instructions of a filter. */
-unsigned seccomp_length(enum filter_kind kind);
-
 /* Installs a filter for this process (no_new_privs must be set). 0 or negative errno. */
 int seccomp_enter(enum filter_kind kind);
 

@@ -398,3 +398,19 @@ def program(port, *cmd, **kw):
             with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGTERM)
         p.stdout.close()
+
+
+def obstacle(path, what):
+    """Something of another type in the place of a node; no such word, nothing."""
+    if what == "link":
+        os.symlink("../outside", path)
+    elif what in ("dir", "full"):
+        os.mkdir(path)
+        if what == "full":
+            write_file(path + "/inside", b"x")
+
+
+def give_tree(top, uid):
+    for d, dirs, files in os.walk(top):
+        for n in [".", *dirs, *files]:
+            os.chown(os.path.join(d, n), uid, uid, follow_symlinks=False)

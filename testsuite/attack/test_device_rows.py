@@ -6,7 +6,7 @@ import stat
 import subprocess
 
 import pytest
-from harness import CLIENTS, Daemon, IS_ROOT, KEDGE, client, rsh, write_file
+from harness import CLIENTS, Daemon, IS_ROOT, KEDGE, client, give_tree, obstacle, rsh, write_file
 from takeover import HOOKS
 
 pytestmark = pytest.mark.skipif(not IS_ROOT, reason="making device nodes to send needs root")
@@ -82,15 +82,9 @@ def existing(top):
                 number = dev if e == "same" else (1, 9) if kind in (CHR, BLK) else dev
                 what = kind if e == "same" or kind in (CHR, BLK) else FIFO if kind == SOCK else SOCK
                 os.setxattr(path, "user.rsync.%stat", b"%o %d,%d 0:0" % (what | 0o640, *number))
-            elif e == "link":
-                os.symlink("../outside", path)
-            elif e in ("dir", "full"):
-                os.mkdir(path)
-                if e == "full":
-                    write_file(path + "/inside", b"x")
-    for d, dirs, files in os.walk(top):
-        for n in [".", *dirs, *files]:
-            os.chown(os.path.join(d, n), 65534, 65534, follow_symlinks=False)
+            else:
+                obstacle(path, e)
+    give_tree(top, 65534)
 
 
 def facts(top):

@@ -11,7 +11,7 @@ import subprocess
 import threading
 
 import pytest
-from harness import Daemon, IS_ROOT, KEDGE, client, write_file
+from harness import Daemon, IS_ROOT, KEDGE, client, give_tree, obstacle, write_file
 from takeover import HOOKS
 
 pytestmark = pytest.mark.skipif(not IS_ROOT, reason="making device nodes to send needs root")
@@ -54,15 +54,9 @@ def make_existing(top, uid):
                 make(path, FIFO if kind == SOCK else SOCK if kind == FIFO else kind, (1, 9), 0o600)
             elif e == "file":
                 write_file(path, b"keep me\n", 0o600)
-            elif e == "link":
-                os.symlink("../outside", path)
-            elif e in ("dir", "full"):
-                os.mkdir(path)
-                if e == "full":
-                    write_file(path + "/inside", b"x")
-    for d, dirs, files in os.walk(top):
-        for n in [".", *dirs, *files]:
-            os.chown(os.path.join(d, n), uid, uid, follow_symlinks=False)
+            else:
+                obstacle(path, e)
+    give_tree(top, uid)
 
 
 def facts(path):
