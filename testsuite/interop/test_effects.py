@@ -279,7 +279,7 @@ def test_dead_client(work):
 # ---- bytes on the wire ----
 
 TEXT = b"".join(b"line %d of text\n" % i for i in range(20000))
-SIZES = ["-az", "-az --zc=zlib", "-az --zc=zlibx", "-az --zc=lz4", "-az --zl=1", "-az --zl=19", "-az --zl=-5", "-az --zl=99", "-az --zl=0", "-az --zc=zlib --zl=1",
+SIZES = ["-az", "-az --zc=zlib", "-az --zc=zlibx", "-az --zc=lz4", "-az --zl=1", "-az --zl=19", "-az --zl=-5", "-az --zc=zlib --zl=99", "-az --zl=0", "-az --zc=zlib --zl=1",
          "-az --zc=zlib --zl=9", "-az --zc=zlib --zl=0", "-az --zc=zlibx --zl=0", "-az --zc=lz4 --zl=9", "-az --skip-compress=txt", "-az --skip-compress=",
          "-az --zc=zlib --skip-compress=txt/gz", "-a", "-az -M--compress-threads=4"]
 
