@@ -95,6 +95,7 @@ struct gen {
 	size_t nredo, redo_cap;
 	bool redoing;
 	bool redo_ok;                  /* redo requests may be sent */
+	bool closed;                   /* the last phase that takes requests was ended */
 	unsigned since_flush;
 	int64_t flushed_ms;
 

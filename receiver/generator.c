@@ -176,6 +176,12 @@ static void write_sums(struct gen *g, struct gitem *it, const struct gen_req *q,
 		gen_fail(g, RX_FILEIO, "%s", "");
 }
 
+/* Phase 1: what fails now is not asked for again. Incremental recursion ends it with the last list. */
+static bool final_pass(const struct gen *g)
+{
+	return g->redo_ok && !g->rx->inc;
+}
+
 void gen_request(struct gen *g, struct gitem *it, const struct gen_req *q)
 {
 	struct request r = { .ndx = it->ndx, .mode = (uint16_t)it->mode, .basis = q->basis, .flags = (uint8_t)q->flags };
@@ -189,7 +195,7 @@ void gen_request(struct gen *g, struct gitem *it, const struct gen_req *q)
 	r.iflags = (uint16_t)iflags;
 	if (!it->exists)
 		r.flags |= RQ_NEW;
-	if (g->redoing)
+	if (g->redoing || final_pass(g))
 		r.flags |= RQ_REDO;
 	dirs_dflt(g, it->parent);
 	if (g->dirs[it->parent].flags & GD_HAS_ACL)
@@ -509,6 +515,7 @@ static void later_phases(struct gen *g)
 	wait_answers(g, base);
 	if (gen_bad(g))
 		return;
+	g->closed = true;
 	write_done(g);                                         /* phase 1 */
 	if (g->p->version < 29) {
 		wait_answers(g, base + 1);

@@ -320,9 +320,9 @@ void hlink_failed(struct gen *g, int32_t ndx)
 	if (h->state == HG_OPEN && h->last != ndx)
 		return;
 	h->state = HG_OPEN;
-	/* The latest of those that wait takes over; if it fails as well, it comes back here. */
+	/* The latest of those that wait takes over; if it fails as well, it comes back here. Too late, all fail with it. */
 	while (h->nwait) {
-		if (!unwait(g, h->wait[--h->nwait], &it))
+		if (!unwait(g, h->wait[--h->nwait], &it) || g->closed)
 			continue;
 		h->last = it.ndx;
 		gen_again(g, it.ndx, false);

@@ -278,6 +278,9 @@ static int put_match(struct delivery *d, const struct token *t)
 	bool see = token_in_wants_blocks(r->tok);
 	uint32_t i = t->block, end = t->block + t->run;
 
+	if (d->basis < 0 && !d->discard)
+		return rd_fail(r->in, RX_PROTOCOL, "got a block match with no basis file for %s [%s]", FULL(r->rx, d->dir, d->leaf),
+			       say_role());
 	while (i < end) {
 		uint64_t off = sum_block_offset(&d->head, i);
 		size_t len = sum_block_len(&d->head, i);
@@ -327,7 +330,7 @@ static int tokens(struct delivery *d)
 	struct token t;
 	int rc = 0;
 
-	token_in_begin(r->tok, r->in, d->basis >= 0 || d->discard ? d->head.count : 0, most, d->discard);
+	token_in_begin(r->tok, r->in, d->head.count, most, d->discard);
 	while (rc == 0) {
 		if (token_in_next(r->tok, &t, r->in->err) < 0)
 			return rd_fail(r->in, r->in->err->code, "%s", "");
@@ -434,8 +437,32 @@ static int keep_old(struct delivery *d)
 	return rd_fail(r->in, RX_FILEIO, "%s", "");
 }
 
+/* The name of D's partial file as the user thinks of it. out: PATH_LIMIT + 1. */
+static const char *partial_text(struct delivery *d, char *out)
+{
+	const struct rx *rx = d->r->rx;
+	const char *name = rx->partial_rel ? rx->partial_rel : rx->o->partial_dir;
+	char dir[PATH_LIMIT + 1];
+
+	if (path_join(dir, rx->partial_rel ? d->dir : "", name) < 0 || path_join(out, dir, d->leaf) < 0)
+		strcpy(out, d->leaf);
+	return out;
+}
+
+static void say_not_placed(struct delivery *d, int err, bool delayed)
+{
+	struct rx *rx = d->r->rx;
+	char from[PATH_LIMIT + 1], to[PATH_LIMIT + 1];
+
+	partial_text(d, from);
+	if (delayed)
+		say_errno(SAY_ERROR_XFER, err, "rename failed for %s (from %s)", FULL(rx, d->dir, d->leaf), from);
+	else if (path_join(to, d->dir, d->leaf) == 0)
+		say_errno(SAY_ERROR_XFER, err, "rename %s -> \"%s\"", FULL(rx, "", from), to);
+}
+
 /* The partial file becomes D. */
-static enum outcome place_partial(struct delivery *d)
+static enum outcome place_partial(struct delivery *d, bool delayed)
 {
 	struct recv *r = d->r;
 	char pdir[PATH_LIMIT + 1];
@@ -446,7 +473,7 @@ static enum outcome place_partial(struct delivery *d)
 		return OUTCOME_FATAL;
 	rc = partial_name(&r->h, d->dir, &sb, pdir) < 0 ? -ENOENT : sb_rename(sb, pdir, d->leaf, r->h.dest, d->dir, d->leaf, 0);
 	if (rc < 0) {
-		say_errno(SAY_ERROR_XFER, -rc, "rename to %s", FULL(r->rx, d->dir, d->leaf));
+		say_not_placed(d, -rc, delayed);
 		return OUTCOME_FAILED;
 	}
 	partial_cleanup(&r->h, d->dir, d->leaf, false);
@@ -474,14 +501,12 @@ static enum outcome delay(struct delivery *d)
 		return OUTCOME_FAILED;
 	}
 	if (!d->part) {
-		char pdir[PATH_LIMIT + 1], path[PATH_LIMIT + 1];
-		struct sb *sb;
+		char path[PATH_LIMIT + 1];
 		int rc = partial_keep(&r->h, &r->temp, d->dir, d->leaf);
 
 		if (rc < 0) {
-			if (partial_name(&r->h, d->dir, &sb, pdir) < 0 || path_join(path, pdir, d->leaf) < 0)
-				strcpy(path, d->leaf);
-			say_errno(SAY_ERROR_XFER, -rc, "rename %s -> \"%s\"", FULL(r->rx, r->temp.dir, r->temp.leaf), path);
+			say_errno(SAY_ERROR_XFER, -rc, "rename %s -> \"%s\"", FULL(r->rx, r->temp.dir, r->temp.leaf),
+				  partial_text(d, path));
 			return OUTCOME_FAILED;
 		}
 	}
@@ -498,7 +523,7 @@ static enum outcome good_file(struct delivery *d)
 	if (r->o->delay_updates)
 		return delay(d);
 	if (d->part)
-		return place_partial(d);
+		return place_partial(d, false);
 	if (keep_old(d) < 0)
 		return OUTCOME_FATAL;
 	if (temp_place(&r->h, &r->temp, d->dir, d->leaf, d->e, d->req->mode) < 0) {
@@ -556,8 +581,11 @@ static enum outcome run_delivery(struct delivery *d)
 		return OUTCOME_FATAL;
 	}
 	r->rx->x->literal += d->literal;
-	if (d->no_basis && !(d->req->flags & RQ_REDO))
-		return OUTCOME_REDO;
+	if (d->no_basis) {
+		if (!(d->req->flags & RQ_REDO))
+			return OUTCOME_REDO;
+		say(SAY_ERROR_XFER, "ERROR: %s failed verification -- update discarded.", ENAME(d->e));
+	}
 	if (d->discard)
 		return OUTCOME_FAILED;
 	return good ? good_file(d) : bad_file(d);
@@ -622,7 +650,7 @@ int recv_delayed(struct recv *r)
 			continue;
 		d.dir = rx_dir(r->rx, e);
 		d.leaf = rx_leaf(r->rx, e);
-		oc = place_partial(&d);
+		oc = place_partial(&d, true);
 		if (oc == OUTCOME_FATAL)
 			return -1;
 		if (oc == OUTCOME_OK)

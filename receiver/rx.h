@@ -65,7 +65,7 @@ struct rx {
 /* ---- generator -> receiver ---- */
 
 enum {
-	RQ_REDO = 0x01,        /* second try of a file */
+	RQ_REDO = 0x01,        /* the last try of a file */
 	RQ_NEW = 0x02,         /* nothing exists at the destination name */
 	RQ_APPEND = 0x04,
 	RQ_DEVICE = 0x08,      /* write into the device that is there */

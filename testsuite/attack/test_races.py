@@ -25,7 +25,7 @@ SECRET = b"the secret of the outside\n"
 CLEAN = {0, 11, 23, 24, 25}     # 11: a side directory could not be entered
 # What ends a session, as in the stock server: an argument, --temp-dir or the basis of a delta turned into a link.
 REFUSED = {(3, b"failed: Too many levels of symbolic links (40)"), (1, b"The temp-dir is not a directory"),
-           (2, b"Invalid block index 0 (count=0) [receiver]")}
+           (2, b"got a block match with no basis file for ")}
 # user::rw-, user:1234:rwx, group::r--, mask::rwx, other::r--
 ACL = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *e) for e in
                                       ((1, 6, 0xffffffff), (2, 7, 1234), (4, 4, 0xffffffff), (16, 7, 0xffffffff), (32, 4, 0xffffffff)))

@@ -26,6 +26,8 @@
 
 #define NR_FCHMODAT2 452
 
+int __openat_2(int d, const char *path, int flags);    /* of the fortified openat */
+
 static char kind[32];
 static int code, everywhere;
 static long first, count = 1L << 40;
@@ -170,6 +172,7 @@ OPEN(open, , )
 OPEN(open64, , )
 OPEN(openat, int d COMMA, d COMMA)
 OPEN(openat64, int d COMMA, d COMMA)
+CALL(__openat_2, open_kind(flags), (int d, const char *path, int flags), (d, path, flags))
 CALL(mkstemp, "create", (char *t), (t))
 CALL(mkstemp64, "create", (char *t), (t))
 

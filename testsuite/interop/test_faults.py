@@ -112,6 +112,8 @@ PUSH = [
     (f"chmod:{E.EPERM}:1", ["-a"]), (f"utimes:{E.EPERM}:1", ["-a"]),
     (f"unlink:{E.EBUSY}:1", ["-a", "--delete"]), (f"list:{E.EIO}:1", ["-a", "--delete"]), (f"fsync:{E.EIO}:1", ["-a", "--fsync"]),
     (f"allocate:{E.ENOSPC}:1", ["-a", "--preallocate"]),
+    # When the delayed files are moved into place, it is too late to ask for another member of the hard-link group.
+    (f"rename:{E.EIO}:4", ["-aH", "--delay-updates"]),
 ]
 # Faults that meet another call, or the same one on another file, in the stock server: the exit codes are compared.
 LOOSE = ("chmod", "utimes", f"write:{E.ENOSPC}:2")
@@ -132,6 +134,15 @@ def test_like_stock(work, shim, push, fault, opts):
         return
     assert ours[1] == stock[1]
     assert [n for n in ours[2] | stock[2] if ours[2].get(n) != stock[2].get(n) and ".p" not in n and ".~tmp~" not in n] == []
+
+
+def test_basis_gone(work, shim):
+    """The generator sums a basis that the receiver cannot open."""
+    stock = run(work, "stock", shim, f"open:{E.ENOENT}:1", True, ["-a"], STOCK_350)
+    ours = run(work, "ours", shim, f"open:{E.ENOENT}:2:1", True, ["-a"], KEDGE)
+    whole(*ours[2:])
+    assert ours[:2] == stock[:2]
+    assert any(x.startswith(b"got a block match with no basis file for") for x in ours[1])
 
 
 @pytest.mark.parametrize("call", ["read", "write"])
