@@ -55,6 +55,21 @@ def state(pid):
         return None
 
 
+def kill_all(proc):
+    """Ends a client with its other processes (a receiving one has two), but not what it started."""
+    def program(pid):
+        with contextlib.suppress(OSError):
+            return os.readlink(f"/proc/{pid}/exe")
+        return None
+
+    ours = program(proc.pid)
+    for pid in [proc.pid, *children(proc.pid)]:
+        if pid == proc.pid or program(pid) == ours:
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+    proc.communicate()
+
+
 def wait_for(what):
     """The first true result of what()."""
     end = time.time() + LIMIT

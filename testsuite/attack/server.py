@@ -1,11 +1,10 @@
 """A remote-shell server held in the middle of a transfer: what attack tests look at, and take over."""
 import contextlib
 import os
-import signal
 import subprocess
 import time
 
-from harness import CLIENTS, KEDGE, LIMIT, children, write_file
+from harness import CLIENTS, KEDGE, LIMIT, children, kill_all, write_file
 
 
 class Server:
@@ -79,10 +78,7 @@ class Server:
         return roles
 
     def close(self):
-        for p in (self.client.pid,):
-            with contextlib.suppress(OSError):
-                os.kill(p, signal.SIGKILL)
-        self.client.communicate()
+        kill_all(self.client)
         end = time.time() + LIMIT
         while getattr(self, "pid", None) and os.path.exists(f"/proc/{self.pid}") and time.time() < end:
             time.sleep(0.01)

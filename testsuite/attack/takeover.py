@@ -9,6 +9,7 @@ import errno
 import json
 import os
 import platform
+import pwd
 import shutil
 import signal
 import socket
@@ -16,7 +17,7 @@ import struct
 import subprocess
 import time
 
-from harness import CLIENTS, Daemon, IS_ROOT, KEDGE, LIMIT, SANITIZED, children, write_file
+from harness import CLIENTS, Daemon, IS_ROOT, KEDGE, LIMIT, SANITIZED, children, kill_all, write_file
 
 HOOKS = os.path.join(os.environ.get("KEDGE_BUILD", os.path.dirname(KEDGE)), "testsuite/attack/kedge_hooks")
 ALL_LAYERS = "fds,limits,chroot,uid,caps,nnp,landlock,seccomp,trial"
@@ -76,11 +77,16 @@ def outcome(answer):
     return "done" if r >= 0 else errno.errorcode.get(-r, str(-r))
 
 
-def here(calls):
-    """The outcome of an act in a child of the test itself, with all of its privileges: what this machine permits at all."""
+def here(calls, user=None):
+    """The outcome of an act in a child of the test itself, with the user's rights or all of our own: what this machine permits at all."""
     pid = os.fork()
     if pid:
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    if user:
+        ids = pwd.getpwnam(user)
+        os.setgroups([])
+        os.setresgid(*[ids.pw_gid] * 3)
+        os.setresuid(*[ids.pw_uid] * 3)
     libc = ctypes.CDLL(None, use_errno=True)
     libc.syscall.restype = ctypes.c_long
     results, keep = [], []
@@ -184,8 +190,7 @@ class Session:
         if self.sock:
             self.sock.close()
         if self.proc:
-            self.proc.kill()
-            self.proc.wait()
+            kill_all(self.proc)
             if self.kind == "pull":
                 shutil.rmtree(self.dst, ignore_errors=True)
 
@@ -196,13 +201,12 @@ class Session:
         self.close()
 
 
-class Target:
-    """A daemon with one module, a tree outside of it, and a process that has nothing to do with it."""
+class Place:
+    """What is attacked: a directory that is served, a tree outside of it, a process that has nothing to do with it."""
 
-    def __init__(self, work, read_only=False, uid=0, devices=None, disable=None, user=None, extra=None):
-        self.work, self.module, self.user = work, "m", user
+    def __init__(self, work, owner=0, read_only=False, user=None):
+        self.work, self.user = work, user
         self.mod, self.out, self.src = (os.path.join(work, n) for n in ("mod", "out", "src"))
-        owner = 65534 if uid or user else 0
         for d in (self.mod, self.out, self.src):
             os.mkdir(d)
         write_file(self.out + "/file", b"the secret\n", 0o666, 10**18)
@@ -213,25 +217,19 @@ class Target:
         write_file(self.mod + "/victim", b"mine\n", 0o644)
         os.mknod(self.mod + "/node", 0o20666, os.makedev(1, 3))
         os.chmod(self.mod + "/node", 0o666)
-        write_file(self.src + "/big", os.urandom(4 << 20))
-        if read_only:
-            write_file(self.mod + "/big", os.urandom(4 << 20))
-        else:
-            os.mknod(self.src + "/null", 0o20666, os.makedev(1, 3))
+        write_file((self.mod if read_only else self.src) + "/big", os.urandom(4 << 20))
         for d, dirs, files in os.walk(work):
             for n in [*dirs, *files]:
                 os.chown(os.path.join(d, n), owner, owner)
         os.chmod(self.out, 0o777)
-        ids = {} if user else {"uid": uid, "gid": uid}
-        params = {"path": self.mod, "read only": "yes" if read_only else "no", **ids, **(extra or {})}
-        if devices:
-            params["device nodes"] = devices
-        env = {"KEDGE_DISABLE": disable} if disable else None
         if user:
             os.chown(work, owner, owner)
-        self.daemon = Daemon(work, {self.module: params}, binary=HOOKS if disable else None, env=env, user=user)
         self.bystander = subprocess.Popen(["sleep", "1000"], user=user)
         self.listener = socket.create_server(("127.0.0.1", 0))
+
+    def left(self):
+        """Processes that should be gone."""
+        return []
 
     def __enter__(self):
         return self
@@ -241,10 +239,29 @@ class Target:
         alive = self.bystander.poll() is None
         self.bystander.kill()
         self.bystander.wait()
-        left = self.daemon.stop()
+        left = self.left()
         if exc[0] is None:
-            assert not left, f"processes left behind: {left}\n{self.daemon.read_log()}"
+            assert not left, f"processes left behind: {left}"
             assert alive, "the unrelated process was killed"
+
+
+class Target(Place):
+    """A daemon with one module."""
+
+    def __init__(self, work, read_only=False, uid=0, devices=None, disable=None, user=None, extra=None):
+        super().__init__(work, 65534 if uid or user else 0, read_only, user)
+        self.module = "m"
+        if not read_only:
+            os.mknod(self.src + "/null", 0o20666, os.makedev(1, 3))
+        ids = {} if user else {"uid": uid, "gid": uid}
+        params = {"path": self.mod, "read only": "yes" if read_only else "no", **ids, **(extra or {})}
+        if devices:
+            params["device nodes"] = devices
+        env = {"KEDGE_DISABLE": disable} if disable else None
+        self.daemon = Daemon(work, {self.module: params}, binary=HOOKS if disable else None, env=env, user=user)
+
+    def left(self):
+        return self.daemon.stop()
 
 
 def handle(path):
@@ -262,19 +279,19 @@ def first_page(pid):
         return int(f.readline().split("-")[0], 16)
 
 
-def acts(target, root, monitor):
-    """{name: calls}: everything that no process of a connection may do. root: its descriptor of the module."""
+def acts(target, root, other, below=""):
+    """{name: calls}: everything that no process of a connection may do. root: its descriptor of the module, or of what the
+    module is below; other: a process of the same connection."""
     out, cwd = target.out, -100
     by = target.bystander.pid
     addr = struct.pack("!2xH4s8x", target.listener.getsockname()[1], b"\x7f\0\0\1").hex()
     addr = struct.pack("<H", 2).hex() + addr[4:]
 
-
     def s(text):
         return {"s": text}
 
     def inside(name):
-        return {"s": name if root >= 0 else target.mod + "/" + name}
+        return {"s": below + name if root >= 0 else target.mod + "/" + name}
 
     chr_, blk = 0o20600, 0o60600
     null, loop, white = os.makedev(1, 3), os.makedev(7, 0), 0
@@ -287,8 +304,8 @@ def acts(target, root, monitor):
         # reading
         "open /etc/shadow": [[2, [s("/etc/shadow"), 0]]],
         "openat /etc/shadow": [[257, [cwd, s("/etc/shadow"), 0]]],
-        "openat ../out/file": [[257, [root, s("../out/file"), 0]]],
-        "openat2 ../out/file": [[437, [root, s("../out/file"), how, 24]]],
+        "openat ../out/file": [[257, [root, s(below + "../out/file"), 0]]],
+        "openat2 ../out/file": [[437, [root, s(below + "../out/file"), how, 24]]],
         "openat2 absolute": [[437, [cwd, f, how, 24]]],
         "readlinkat outside": [[267, [cwd, s("/proc/self/exe"), {"out": 64}, 64]]],
         "statx outside": [[332, [cwd, f, 0, 0xfff, {"out": 256}]]],
@@ -327,7 +344,7 @@ def acts(target, root, monitor):
         "unlink outside": [[87, [s(out + "/doomed1")]]],
         "unlinkat outside": [[263, [cwd, s(out + "/doomed2"), 0]]],
         # other processes
-        "kill the monitor": [[62, [monitor, 23]]],
+        "kill the monitor": [[62, [other, 23]]],
         "kill an unrelated process": [[62, [by, 23]]],
         "tgkill an unrelated process": [[234, [by, by, 23]]],
         "ptrace": [[101, [0x4206, by, 0, 0]]],

@@ -33,11 +33,13 @@ BROKER = {**{n: CHROOT for n in BROKING}, "openat2 a device inside": ("EACCES", 
 
 # A daemon of a plain user cannot chroot: Landlock stands in, except where it does not look (doc/security.md).
 LANDLOCK = ("EACCES", "landlock")
+UNSEEN = ("done", "nothing: documented")
+RIGHTS = ("EPERM", "the user's rights")
 UNCOVERED = ["readlinkat outside", "statx outside", "fchmodat outside", "fchmodat2 outside", "utimensat outside", "setxattrat outside"]
-PLAIN = {**{n: LANDLOCK for n in READING + WRITING}, **BY_ERROR, **{n: ("done", "nothing: documented") for n in UNCOVERED},
+PLAIN = {**{n: LANDLOCK for n in READING + WRITING}, **BY_ERROR, **{n: UNSEEN for n in UNCOVERED},
          # Nor can he have a mount of his own: a device in his module is opened by whoever may.
-         **{n: ("done", "nothing: documented") for n in OPENING},
-         "linkat outside in": ("EXDEV", "landlock"), "fchownat outside": ("EPERM", "the user's rights")}
+         **{n: UNSEEN for n in OPENING},
+         "linkat outside in": ("EXDEV", "landlock"), "fchownat outside": RIGHTS}
 
 # With the filter off: who stops what then. What is not named here needs a path outside, which the chroot hides.
 CAPS = ("EPERM", "capabilities")
