@@ -8,15 +8,15 @@
 #include <errno.h>
 #include <sys/sysmacros.h>
 
-static bool same_content(struct gen *g, const struct gitem *it, int i, const struct stat *st, const char *target)
+bool alt_same_content(struct gen *g, const struct gitem *it, struct sb *sb, const struct stat *st, const char *target)
 {
 	const struct fent *e = it->e;
 	char have[PATH_LIMIT + 1];
 
 	if (FENT_IS_REG(e))
-		return gen_quick_check(g, e, g->h.alt[i], it->dir, it->leaf, st);
+		return gen_quick_check(g, e, sb, it->dir, it->leaf, st);
 	if (FENT_IS_LNK(e))
-		return hands_readlink(&g->h, g->h.alt[i], it->dir, it->leaf, have, sizeof have) >= 0 && target && strcmp(have, target) == 0;
+		return hands_readlink(&g->h, sb, it->dir, it->leaf, have, sizeof have) >= 0 && target && strcmp(have, target) == 0;
 	if (FENT_IS_DEV(e))
 		return e->ext && major(st->st_rdev) == e->ext->rdev_major && minor(st->st_rdev) == e->ext->rdev_minor;
 	return true;
@@ -33,7 +33,7 @@ void alt_search(struct gen *g, const struct gitem *it, struct alt_hit *hit, cons
 
 		if (!g->h.alt[i] || hands_lstat(&g->h, g->h.alt[i], it->dir, it->leaf, &st) < 0 || ((st.st_mode ^ it->e->mode) & S_IFMT))
 			continue;
-		if (same_content(g, it, i, &st, target))
+		if (alt_same_content(g, it, g->h.alt[i], &st, target))
 			level = attrs_unchanged(&g->h, it->e, &st, &t) ? 3 : 2;
 		if (level > hit->level)
 			*hit = (struct alt_hit){ i, level, st };

@@ -85,6 +85,7 @@ struct sb *backup_place(struct hands *h, const char *dir, const char *leaf, cons
 		rc = make_dirs(h, bk, dir);
 	if (rc < 0) {
 		say_errno(SAY_ERROR_XFER, -rc, "backup of %s failed", FULL(h->rx, dir, leaf));
+		errno = -rc;
 		return NULL;
 	}
 	return bk;
@@ -195,26 +196,63 @@ static int copy_item(struct hands *h, const char *dir, const char *leaf, const s
 	return 0;
 }
 
+/* Without the slashes at its end. */
+static int backup_dir_len(const struct xfer_opts *o)
+{
+	size_t n = o->backup_dir ? strlen(o->backup_dir) : 0;
+
+	while (n > 1 && o->backup_dir[n - 1] == '/')
+		n--;
+	return (int)n;
+}
+
+const char *backup_name(const struct rx *rx, const char *dir, const char *leaf, char out[BACKUP_NAME])
+{
+	const struct xfer_opts *o = rx->o;
+
+	snprintf(out, BACKUP_NAME, "%.*s%s%s%s%s%s", backup_dir_len(o), o->backup_dir ? o->backup_dir : "", o->backup_dir ? "/" : "",
+		 dir, *dir ? "/" : "", leaf, o->suffix ? o->suffix : "");
+	return out;
+}
+
+void backup_say(const struct rx *rx, const char *dir, const char *leaf)
+{
+	char name[BACKUP_NAME];
+
+	if (info_gte(rx->o, INFO_BACKUP, 1))
+		say(SAY_INFO, "backed up %s%s%s to %s", dir, *dir ? "/" : "", leaf, backup_name(rx, dir, leaf, name));
+}
+
+void backup_say_dir(const struct rx *rx, bool is_there)
+{
+	if (info_gte(rx->o, INFO_BACKUP, 1))
+		say(SAY_INFO, "%sbackup_dir is %.*s", is_there ? "" : "(new) ", backup_dir_len(rx->o), rx->o->backup_dir);
+}
+
 int backup_make(struct hands *h, const char *dir, const char *leaf, const struct stat *st, bool removing)
 {
-	char bleaf[SB_NAME_MAX + 1], a[PATH_LIMIT + 1], b[PATH_LIMIT + 1];
+	char bleaf[SB_NAME_MAX + 1], name[BACKUP_NAME];
 	const char *bdir;
 	struct sb *bk;
 	int rc;
 
-	if (h->rx->dry || S_ISDIR(st->st_mode))
+	if (S_ISDIR(st->st_mode))
 		return 0;
 	if (S_ISLNK(st->st_mode) && h->rx->o->safe_links && h->rx->o->links && is_unsafe_link(h, dir, leaf))
 		return 0;
+	if (h->rx->dry) {
+		backup_say(h->rx, dir, leaf);
+		return 0;
+	}
 	bk = backup_place(h, dir, leaf, &bdir, bleaf);
 	if (!bk)
-		return -1;
+		return -errno;
 	rc = link_or_rename(h, dir, leaf, st, removing, bk, bdir, bleaf);
 	if (rc == -EEXIST || rc == -EISDIR) {
 		rc = tree_remove(bk, bdir, bleaf, 0);
 		if (rc < 0) {
 			say_errno(SAY_ERROR_XFER, -rc, "could not make way for backup: %s", bleaf);
-			return -1;
+			return rc;
 		}
 		rc = link_or_rename(h, dir, leaf, st, removing, bk, bdir, bleaf);
 	}
@@ -231,10 +269,9 @@ int backup_make(struct hands *h, const char *dir, const char *leaf, const struct
 			rc = sb_unlink(h->dest, dir, leaf);
 	}
 	if (rc < 0) {
-		say_errno(SAY_ERROR_XFER, -rc, "keep_backup failed: %s", FULL(h->rx, dir, leaf));
-		return -1;
+		say_errno(SAY_ERROR_XFER, -rc, "keep_backup failed: %s -> \"%s\"", FULL(h->rx, dir, leaf), backup_name(h->rx, dir, leaf, name));
+		return rc;
 	}
-	if (info_gte(h->rx->o, INFO_BACKUP, 1) && path_join(a, dir, leaf) == 0 && path_join(b, bdir, bleaf) == 0)
-		say(SAY_INFO, "backed up %s to %s", a, b);
+	backup_say(h->rx, dir, leaf);
 	return 0;
 }

@@ -207,15 +207,15 @@ static int unlink_one(struct gen *g, const char *dir, const char *leaf, mode_t m
 	*op = "unlink";
 	if (g->o->backup && !(flags & DEL_NO_BACKUP) && (g->o->backup_dir || !is_backup_name(g, leaf))) {
 		struct stat st;
+		int rc;
 
 		*op = "make_backup";
-		if (g->rx->dry)
-			return 0;
 		if (sb_lstat(g->h.dest, dir, leaf, &st) < 0)
 			return 0;
 		/* An unsafe symbolic link is not kept, but goes all the same. */
-		if (backup_make(&g->h, dir, leaf, &st, true) < 0)
-			return -EIO;
+		rc = backup_make(&g->h, dir, leaf, &st, true);
+		if (rc < 0)
+			return rc;
 		*op = "unlink";
 	}
 	(void)mode;
@@ -255,10 +255,13 @@ int delete_item(struct gen *g, const char *dir, const char *leaf, mode_t mode, u
 		g->skipped_deletions++;
 		return 1;
 	}
-	if (S_ISDIR(mode))
-		rc = g->rx->dry ? (emptied ? 0 : would_rmdir(g, dir, leaf)) : sb_rmdir(g->h.dest, dir, leaf);
-	else
+	if (!S_ISDIR(mode))
 		rc = unlink_one(g, dir, leaf, mode, flags, &op);
+	else
+		rc = g->rx->dry ? (emptied ? 0 : would_rmdir(g, dir, leaf)) : sb_rmdir(g->h.dest, dir, leaf);
+	/* That it is not empty comes before that it may not be removed. */
+	if (S_ISDIR(mode) && (rc == -EACCES || rc == -EPERM) && !emptied && would_rmdir(g, dir, leaf) == -ENOTEMPTY)
+		rc = -ENOTEMPTY;
 	if (rc == -ENOTEMPTY || rc == -EEXIST) {
 		say_not_empty(g, dir, leaf);
 		return 1;

@@ -9,6 +9,7 @@
 
 #include "base/text.h"
 #include "filter/filter.h"
+#include "receiver/finish.h"
 #include "sandbox/broker.h"
 #include "sandbox/places.h"
 
@@ -467,6 +468,7 @@ int dest_open_sides(struct rx *rx, struct err *err)
 		if (rc == -ENOTDIR)
 			return fail(err, RX_USAGE, "The backup-dir is not a directory: %s", rx->o->backup_dir);
 		rx->backup = rc == 0 ? a : NULL;
+		backup_say_dir(rx, rc == 0);
 	}
 	if (rx->o->temp_dir && open_temp(rx, err) < 0)
 		return -1;

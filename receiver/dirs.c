@@ -203,16 +203,34 @@ void dirs_touch_up(struct gen *g, uint32_t dir, bool last)
 	}
 	if ((d->flags & GD_TIME) && g->rx->dir_times) {
 		struct timespec mt = { d->e->mtime, (long)d->e->nsec };
+		struct stat st;
 
-		rc = sb_utimes(g->h.dest, name, ".", NULL, &mt);
+		/* One that nothing came into has its time, and may be somebody else's. */
+		if (sb_lstat(g->h.dest, name, ".", &st) == 0 && st.st_mtim.tv_sec == mt.tv_sec && st.st_mtim.tv_nsec == mt.tv_nsec)
+			rc = 0;
+		else
+			rc = sb_utimes(g->h.dest, name, ".", NULL, &mt);
 		if (rc < 0 && rc != -ENOENT)
 			say_errno(SAY_ERROR_XFER, -rc, "failed to set times on %s", FULL(g->rx, name, ""));
 	}
 	d->flags &= (uint16_t)~GD_TIME;
 }
 
+static bool time_is_off(struct gen *g, const struct gdir *d)
+{
+	char path[PATH_LIMIT + 1];
+	struct stat st;
+
+	return d->e && (d->flags & GD_DONE) && !(d->flags & (GD_SKIP | GD_MISSING)) && !g->rx->dry && !g->rx->single[0] &&
+	       sb_lstat(g->h.dest, dirs_path(d, path), ".", &st) == 0 && st.st_mtim.tv_sec != d->e->mtime;
+}
+
 void dirs_finish(struct gen *g)
 {
-	for (size_t i = 0; i < g->ndirs; i++)
+	for (size_t i = 0; i < g->ndirs; i++) {
+		/* Backups may have gone into any of them. */
+		if (g->o->backup && g->o->backup_dir && time_is_off(g, &g->dirs[i]))
+			dirs_touched(g, (uint32_t)i);
 		dirs_touch_up(g, (uint32_t)i, true);
+	}
 }

@@ -47,11 +47,19 @@ int copy_data(struct hands *h, int from, int to);
 
 /*
  * Keeps what is at (dir, leaf) under its backup name. removing: it is to be deleted, so it is moved; else it
- * stays where the file system can link. st: its lstat. 0: done, or nothing is to be kept; -1: failed (was said).
+ * stays where the file system can link. st: its lstat. 0: done, or nothing is to be kept; or negative errno (was said).
  */
 int backup_make(struct hands *h, const char *dir, const char *leaf, const struct stat *st, bool removing);
 
-/* Where the backup of (dir, leaf) goes; its directory is made. NULL: failed (was said). */
+/* The name of the backup as the options make it, for messages. */
+#define BACKUP_NAME (3 * PATH_LIMIT)
+const char *backup_name(const struct rx *rx, const char *dir, const char *leaf, char out[BACKUP_NAME]);
+
+/* What --info=backup tells: of one that was made (or would be), and at the start of --backup-dir. */
+void backup_say(const struct rx *rx, const char *dir, const char *leaf);
+void backup_say_dir(const struct rx *rx, bool is_there);
+
+/* Where the backup of (dir, leaf) goes; its directory is made. NULL: failed with this errno (was said). */
 struct sb *backup_place(struct hands *h, const char *dir, const char *leaf, const char **bdir, char bleaf[SB_NAME_MAX + 1]);
 
 /* Removes (dir, leaf), recursively if a directory. 0 or negative errno. */

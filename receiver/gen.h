@@ -262,6 +262,8 @@ struct alt_hit {
 	int level;                     /* 1 exists, 2 same content, 3 same attributes */
 	struct stat st;
 };
+/* st is what sb has in the entry's place: the same data, link text (target, of a link) or device numbers. */
+bool alt_same_content(struct gen *g, const struct gitem *it, struct sb *sb, const struct stat *st, const char *target);
 void alt_search(struct gen *g, const struct gitem *it, struct alt_hit *hit, const char *target);
 /* Regular file. True: done. False: hit->level 1 may serve as a basis. */
 bool alt_file(struct gen *g, struct gitem *it, struct alt_hit *hit);

@@ -80,7 +80,7 @@ static bool find_partial(struct gen *g, const struct gitem *it, struct basis *b)
 	return true;
 }
 
-/* --inplace --backup: the old content is copied while it is read for the sums. */
+/* --inplace --backup: the old content is copied; while it is read for the sums, where all of it is. */
 struct backup_copy { int fd; int rc; };
 
 static int tap_backup(void *ctx, const void *data, size_t len)
@@ -106,11 +106,11 @@ static int tap_backup(void *ctx, const void *data, size_t len)
 static void request_with_backup(struct gen *g, struct gitem *it, struct gen_req *q)
 {
 	struct backup_copy c = { .fd = -1 };
-	char bleaf[SB_NAME_MAX + 1];
+	char bleaf[SB_NAME_MAX + 1], name[BACKUP_NAME];
 	const char *bdir;
 	struct sb *bk = backup_place(&g->h, it->dir, it->leaf, &bdir, bleaf);
 	struct stat *st = &it->st;
-	bool whole = q->fd < 0;
+	bool whole = q->fd < 0 || (q->flags & RQ_APPEND);
 	_cleanup_close_ int from = -1;
 
 	if (bk) {
@@ -125,8 +125,13 @@ static void request_with_backup(struct gen *g, struct gitem *it, struct gen_req 
 		c.rc = from < 0 ? from : copy_data(&g->h, from, c.fd);
 	}
 	if (c.fd < 0 || c.rc < 0) {
-		say_errno(SAY_ERROR_XFER, c.fd < 0 ? -c.fd : -c.rc, "backup of %s failed", FULL(g->rx, it->dir, it->leaf));
-		gen_fail(g, RX_FILEIO, "%s", "");
+		if (bk && c.fd < 0)
+			say_errno(SAY_ERROR_XFER, -c.fd, "open %s", FULL(g->rx, "", backup_name(g->rx, it->dir, it->leaf, name)));
+		else if (bk)
+			say_errno(SAY_ERROR_XFER, -c.rc, "backup of %s failed", FULL(g->rx, it->dir, it->leaf));
+		if (c.fd >= 0)
+			close(c.fd);
+		walk_skipped(g, it);
 		return;
 	}
 	q->flags |= RQ_NO_BACKUP;
@@ -135,6 +140,8 @@ static void request_with_backup(struct gen *g, struct gitem *it, struct gen_req 
 		q->tap = tap_backup;
 		q->tap_ctx = &c;
 	}
+	if (hlinked(g, it->e))
+		hlink_requested(g, it);
 	gen_request(g, it, q);
 	if (g->rx->super)
 		sbf_chown(c.fd, st->st_uid, st->st_gid);
@@ -142,8 +149,7 @@ static void request_with_backup(struct gen *g, struct gitem *it, struct gen_req 
 	sbf_utimes(c.fd, NULL, &st->st_mtim);
 	sbf_chmod(c.fd, st->st_mode & PERM_BITS);
 	close(c.fd);
-	if (info_gte(g->o, INFO_BACKUP, 1))
-		say(SAY_INFO, "backed up %s to %s", ENAME(it->e), bleaf);
+	backup_say(g->rx, it->dir, it->leaf);
 }
 
 static int64_t device_size(int fd)
@@ -183,13 +189,14 @@ static void request(struct gen *g, struct gitem *it, struct basis *b, const stru
 		q.size = fd >= 0 && dev ? device_size(fd) : b->st.st_size;
 	}
 	q.fd = fd;
+	if (g->o->inplace && g->o->backup && !g->redoing && it->exists && S_ISREG(it->st.st_mode) && !g->rx->dry &&
+	    (!b->found || b->type == BASIS_FNAME)) {
+		request_with_backup(g, it, &q);
+		return;
+	}
 	if (hlinked(g, it->e))
 		hlink_requested(g, it);
-	if (g->o->inplace && g->o->backup && !g->redoing && it->exists && S_ISREG(it->st.st_mode) && !g->rx->dry &&
-	    (!b->found || b->type == BASIS_FNAME) && !append)
-		request_with_backup(g, it, &q);
-	else
-		gen_request(g, it, &q);
+	gen_request(g, it, &q);
 }
 
 static void alt_basis(struct gen *g, struct basis *b, const struct gitem *it, const struct alt_hit *hit)

@@ -147,6 +147,11 @@ static int make_over(struct gen *g, struct gitem *it, enum node_kind kind, const
 	return rc;
 }
 
+static int keep_old(struct gen *g, const struct gitem *it)
+{
+	return g->o->backup && it->exists ? backup_make(&g->h, it->dir, it->leaf, &it->st, false) : 0;
+}
+
 /* Clears D, or keeps it under its backup name, before something takes its place. -1: was said. */
 static int prepare(struct gen *g, struct gitem *it, enum node_kind kind)
 {
@@ -158,7 +163,7 @@ static int prepare(struct gen *g, struct gitem *it, enum node_kind kind)
 		it->exists = false;
 		return 0;
 	}
-	return g->o->backup ? backup_make(&g->h, it->dir, it->leaf, &it->st, false) : 0;
+	return keep_old(g, it);
 }
 
 int gen_make(struct gen *g, struct gitem *it, enum node_kind kind, const char *target, struct sb *src, const char *sdir,
@@ -167,7 +172,7 @@ int gen_make(struct gen *g, struct gitem *it, enum node_kind kind, const char *t
 	int rc;
 
 	if (g->rx->dry)
-		return 0;
+		return keep_old(g, it);
 	if (prepare(g, it, kind) < 0)
 		return -1;
 	dirs_touched(g, it->parent);
@@ -225,7 +230,7 @@ static void report_made(struct gen *g, struct gitem *it, bool existed, const str
 
 void gen_symlink(struct gen *g, struct gitem *it)
 {
-	char tbuf[PATH_LIMIT + 1], have[PATH_LIMIT + 1];
+	char tbuf[PATH_LIMIT + 1];
 	const struct fent *e = it->e;
 	const char *target = gen_target(g, e, tbuf);
 	struct alt_hit hit = { .dir = -1 };
@@ -244,13 +249,9 @@ void gen_symlink(struct gen *g, struct gitem *it)
 		walk_skipped(g, it);
 		return;
 	}
-	if (it->exists && S_ISLNK(it->st.st_mode)) {
-		ssize_t n = hands_readlink(&g->h, g->h.dest, it->dir, it->leaf, have, sizeof have);
-
-		if (n >= 0 && strcmp(have, target) == 0) {
-			unchanged(g, it);
-			return;
-		}
+	if (it->exists && S_ISLNK(it->st.st_mode) && alt_same_content(g, it, g->h.dest, &it->st, target)) {
+		unchanged(g, it);
+		return;
 	}
 	if (!it->exists && g->o->alt_dest && alt_other(g, it, &hit, target))
 		return;

@@ -4,6 +4,7 @@
 #include "config.h"
 #include "receiver/rx.h"
 
+#include <errno.h>
 #include <stdio.h>
 
 #include "filter/filter.h"
@@ -154,7 +155,10 @@ struct sb *hands_backup(struct hands *h)
 	rc = dest_backup_anchor(h->rx, &a);
 	if (rc == 0)
 		h->backup = sb_new(a, 0);
-	if (!h->backup)
-		say_errno(SAY_ERROR_XFER, rc < 0 ? -rc : 12, "backup-dir \"%s\" failed", h->rx->o->backup_dir);
+	if (!h->backup) {
+		rc = rc < 0 ? -rc : ENOMEM;
+		say_errno(SAY_ERROR_XFER, rc, "backup-dir \"%s\" failed", h->rx->o->backup_dir);
+		errno = rc;
+	}
 	return h->backup;
 }

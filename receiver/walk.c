@@ -137,7 +137,8 @@ bool walk_look(struct gen *g, struct gitem *it)
 	it->parent = g->cur;
 	rc = look(g, it);
 	it->err = -rc;
-	if (rc < 0 && rc != -ENOENT && rc != -ENOTDIR) {
+	/* What cannot be seen may be made all the same, or making it tells why not; a file is never replaced unseen. */
+	if (rc < 0 && rc != -ENOENT && rc != -ENOTDIR && (rc != -EACCES || FENT_IS_REG(it->e))) {
 		say_errno(SAY_ERROR_XFER, -rc, "recv_generator: failed to stat %s", FULL(g->rx, it->dir, it->leaf));
 		if (FENT_IS_DIR(it->e))
 			dirs_add(g, it->e, GD_SKIP);
@@ -158,6 +159,7 @@ bool walk_look(struct gen *g, struct gitem *it)
 
 static void say_exists(struct gen *g, const struct gitem *it)
 {
+	char target[PATH_LIMIT + 1];
 	const char *why = "";
 
 	if (!info_gte(g->o, INFO_SKIP, 1))
@@ -165,7 +167,7 @@ static void say_exists(struct gen *g, const struct gitem *it)
 	if (info_gte(g->o, INFO_SKIP, 2)) {
 		if ((it->st.st_mode ^ it->e->mode) & S_IFMT)
 			why = " (type change)";
-		else if (FENT_IS_REG(it->e) && !gen_quick_check(g, it->e, g->h.dest, it->dir, it->leaf, &it->st))
+		else if (!alt_same_content(g, it, g->h.dest, &it->st, FENT_IS_LNK(it->e) ? gen_target(g, it->e, target) : NULL))
 			why = g->o->checksum ? " (sum change)" : " (file change)";
 		else
 			why = attrs_unchanged(&g->h, it->e, &it->st, &(struct target){ g->h.dest, it->dir, it->leaf, -1, NULL }) ? " (uptodate)" : " (attr change)";

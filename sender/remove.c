@@ -73,7 +73,7 @@ int remove_source(struct sender *s, int32_t ndx)
 	struct fent *e;
 	struct stat st;
 	struct sb *sb;
-	char dir[NAME_BUF];
+	char dir[NAME_BUF], name[PATH_LIMIT + 1];
 	int rc;
 
 	if (!s->o->remove_source)
@@ -86,22 +86,23 @@ int remove_source(struct sender *s, int32_t ndx)
 	sb = place_sb(s, e->root);
 	if (!sb)
 		return sender_nomem(s);
+	fent_path(e, name);
 	rc = place_of_name(s, e->root, e->dir->s, e->dir->len, dir);
 	if (rc == 0)
 		rc = s->o->copy_links ? sb_stat_follow(sb, dir, e->name, &st) : sb_lstat(sb, dir, e->name, &st);
 	if (rc == 0 && s->o->super == 2 && !s->o->copy_links)
 		rc = fake_overlay(sb, dir, e->name, &st, NULL);
 	if (rc == 0 && !same_file(s, ndx, e, &st)) {
-		say(SAY_ERROR_XFER, "ERROR: Skipping sender remove for changed file: %s", place_show_entry(s, e));
+		say(SAY_ERROR_XFER, "ERROR: Skipping sender remove for changed file: %s", name);
 		return 0;
 	}
 	if (rc == 0)
 		rc = sb_unlink(sb, dir, e->name);
 	if (rc == -ENOENT)
-		say(SAY_INFO, "sender file already removed: %s", place_show_entry(s, e));
+		say(SAY_INFO, "sender file already removed: %s", name);
 	else if (rc < 0)
-		say_errno(SAY_ERROR_XFER, -rc, "sender failed to remove %s", place_show_entry(s, e));
+		say_errno(SAY_ERROR_XFER, -rc, "sender failed to remove %s", name);
 	else if (info_gte(s->o, INFO_REMOVE, 1))
-		say(SAY_INFO, "sender removed %s", place_show_entry(s, e));
+		say(SAY_INFO, "sender removed %s", name);
 	return 0;
 }

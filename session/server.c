@@ -218,8 +218,10 @@ static void log_and_user(struct server *sv)
 		if (sv->plan.item[i].kind == REACH_LOG)
 			sv->logging = serverlog_open(sv->logger, sv->plan.item[i].path);
 	for (size_t i = 0; i < sv->plan.n; i++)
-		if (sv->plan.item[i].kind == REACH_USER)
+		if (sv->plan.item[i].kind == REACH_USER) {
+			say_set_role(sv->plan.flags & REACH_SENDER ? "sender" : "Receiver");
 			(void)!proc_copy_as(sv->plan.item[i].path, &sv->user_err);
+		}
 	sv->s.o.super_allowed = geteuid() == 0;
 }
 

@@ -319,10 +319,11 @@ def test_compress_threads(work, strace, threads, most):
 
 # ---- nothing is touched ----
 
-@pytest.mark.parametrize("opts", ["-a --only-write-batch=B --delete", "-aI --only-write-batch=B --inplace --no-W", "-a --only-write-batch=B --delay-updates -b"])
+@pytest.mark.parametrize("opts", ["-a --only-write-batch=B --delete", "-aI --only-write-batch=B --inplace --no-W", "-a --only-write-batch=B --delay-updates -b",
+                                  "-aI --write-batch=B --no-W"])
 @pytest.mark.parametrize("push", [True, False], ids=["push", "pull"])
-def test_only_write_batch(work, push, opts):
-    """The server does all but change anything, and the batch makes of a copy of the destination what the run would have."""
+def test_write_batch(work, push, opts):
+    """The batch makes of a copy of the destination what the run makes, or would have: with --only- nothing is changed."""
     for who, server in SERVERS.items():
         top = f"{work}/{who}"
         lay(top, {**TREE, "dst/gone": b"1"})
@@ -330,9 +331,10 @@ def test_only_write_batch(work, push, opts):
         facts = sorted((d, sorted(f), os.stat(d).st_mtime_ns) for d, _, f in os.walk(top + "/dst"))
         r, _ = run(top, work, server, push, opts)
         assert r.returncode == 0, (who, r.stderr)
-        assert facts == sorted((d, sorted(f), os.stat(d).st_mtime_ns) for d, _, f in os.walk(top + "/dst")), who
+        only = "--only-" in opts
+        assert (facts == sorted((d, sorted(f), os.stat(d).st_mtime_ns) for d, _, f in os.walk(top + "/dst"))) == only, who
         with open(top + "/dst/a", "rb") as f:
-            assert f.read() == TREE["dst/a"]
+            assert f.read() == TREE["dst/a" if only else "src/a"]
         r = client([w for w in opts.split() if "write-batch" not in w] + ["--read-batch=B", "copy/"], cwd=top)
         assert r.returncode == 0, (who, r.stderr)
         with open(top + "/copy/d/b", "rb") as f:

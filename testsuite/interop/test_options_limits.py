@@ -3,7 +3,7 @@ import os
 import subprocess
 
 import pytest
-from harness import Daemon, IS_ROOT, KEDGE, client
+from harness import Daemon, IS_ROOT, KEDGE, STOCK_350, client, rsh
 
 IDS = {"uid": 0, "gid": 0} if IS_ROOT else {}
 
@@ -50,6 +50,11 @@ def test_max_alloc(work, rules):
         assert r.returncode == 22 and b"(code 22)" in r.stderr, r.stderr
         assert client(args).returncode == 0
         assert b"max-alloc must be greater than zero" in push(work, d, "-M--max-alloc=0").stderr
+    for server in (STOCK_350, KEDGE):
+        over_rsh = [*args[:-2], "-e", rsh(work), f"--rsync-path={server}", f"h:{work}/m/big", f"{work}/big"]
+        r = client(["-M--max-alloc=1m", *over_rsh])
+        assert r.returncode == 22 and b"error allocating core memory buffers" in r.stderr, r.stderr
+        assert client(over_rsh).returncode == 0
 
 
 def test_max_args_size(work):

@@ -57,7 +57,7 @@ BOTH = """
 -a -u --modify-window=60
 -a -u --modify-window=-1
 -a --existing
--a --ignore-existing
+-a --ignore-existing --info=skip2
 -a --existing --ignore-existing
 -a --max-size=10k
 -a --max-size=20
@@ -191,8 +191,8 @@ BOTH = """
 -a -FF
 -a -FF --delete
 -a --exclude-from=list
--a --checksum-seed=7
--a --checksum-seed=-5 -I --no-W
+-a --checksum-seed=7 -I --no-W --stats
+-a --checksum-seed=-5 --cc=md4 -I --no-W --stats
 -a -B 700
 -a -B1000 -I --no-W
 -a --partial
@@ -208,7 +208,7 @@ BOTH = """
 -a --inplace --no-W -S
 -a --inplace -W -S
 -a --inplace -b --no-W
--a --inplace -b --backup-dir=.bak
+-a --inplace -b --backup-dir=.bak --info=backup
 -a --inplace --partial-dir=.part --no-W
 -a -S
 -aS | src/ | dst/ | empty
@@ -220,6 +220,8 @@ BOTH = """
 -a --append-verify -I | src/ | dst/ | append
 -a -n --append | src/ | dst/ | append
 -az --append-verify | src/ | dst/ | append
+-a --append -b | src/ | dst/ | append
+-a --append-verify -b --backup-dir=.bak | src/ | dst/ | append
 -a --preallocate
 -a --preallocate -S
 -a --preallocate --inplace
@@ -230,17 +232,17 @@ BOTH = """
 -ay --delete-delay --no-W
 -a -b
 -a -b --suffix=.old
--a -b --backup-dir=.bak
+-a -b --backup-dir=.bak --info=backup
 -a -b --backup-dir=bdir --suffix=_
 -a --backup-dir=../bak
--ab -n
+-abn --info=backup --exclude=Directory* --exclude=chr
 -abI
 -a --safe-links
 -a --safe-links | src
--a --safe-links -b --delete
+-a --safe-links -b --delete --info=symsafe,backup
 -a --copy-unsafe-links
--a -O
--a -J
+-aUU -O
+-aN -J
 -a -O -J --delete
 -a -E --no-p
 -a --no-p
@@ -277,10 +279,12 @@ BOTH = """
 -a --mkpath | src/ | new/deep/er/
 -a --mkpath | src/plain | new/deep/er
 -a --mkpath -n | src/plain | new/deep/er/
+-a --mkpath -R | src/./odd/a/f | new/deep/er
+-a --mkpath | src/plain | dst/plain/x/y
 -a | src/ | new/deep/
 -a | src/ | newdir
 -a | src/plain src/exe | newdir
--a --max-alloc=300m
+-a -M--info=name2,skip2,stats2
 -a --copy-dest=../alt1
 -a --compare-dest=../alt1
 -a --link-dest=../alt1
@@ -299,7 +303,7 @@ BOTH = """
 -a --delete --link-dest=../alt1 --inplace
 -aI --link-dest=../alt1
 -a --size-only --link-dest=../alt1
--a --remove-source-files
+-a --remove-source-files --info=remove
 -aH --remove-source-files --delay-updates
 -a --remove-sent-files
 -an --remove-source-files
@@ -314,7 +318,7 @@ BOTH = """
 -av --stats --delete
 -aH --stats --no-i-r | src/ | dst/ | empty
 -az --stats --no-W
--a --info=name2,del2,skip
+-a --info=name2,del2,skip --delete
 -a --info=all
 -a --info=none
 -a --info=backup,copy,misc,mount,nonreg,remove,skip2,symsafe -b
@@ -343,7 +347,7 @@ line' 'src/odd/-x' 'src/odd/*star'
 -a --no-i-r --files-from=list0 --from0 --delete-missing-args -R | src
 -aL | src/dang src/exe
 -a -h --stats
--a --stop-after=10
+-a --stop-at=2099-01-01 -M--stop-after=1
 -M--bwlimit=9999 -a
 """.strip("\n")
 BOTH = [x.replace("\x00", "\n") for x in BOTH.replace("new\nline", "new\x00line").splitlines()]
@@ -394,6 +398,9 @@ PUSH = """
 -ak
 -aF | src/filt
 -a --trust-sender
+-a -M--drop-D
+-a -M--log-format=%n%L
+-rlb --inplace -M--copy-as=1:1 | src/older src/exe src/regfull src/emptydir
 """.strip().splitlines()
 
 # Where the order of lines is not the same twice (three processes print), lines are compared as a set; the order of
@@ -521,8 +528,8 @@ def rows():
             for way in ways(at, push):
                 if not possible(case, way):
                     way = dataclasses.replace(way, proto=None)
-                # In a chrooted module stock finds no names; and the broker makes no device where others may write.
-                if push and re.search("--(chown|usermap|groupmap)", line):
+                # In a chrooted module stock finds no names, and a daemon refuses --copy-as; and the broker makes no device where others may write.
+                if push and re.search("--(chown|usermap|groupmap|copy-as)", line):
                     way = dataclasses.replace(way, rsh=True)
                 yield pytest.param(case, way, id=f"{way} {case}".replace("\n", "\\n").replace("[", "("))
 
