@@ -80,7 +80,7 @@ unsigned attrs_report(struct hands *h, const struct fent *e, const struct stat *
 		f |= ITEM_REPORT_TIME;
 	if (o->atimes && e->ext && !FENT_IS_DIR(e) && !FENT_IS_LNK(e) && e->ext->atime != st->st_atim.tv_sec)
 		f |= ITEM_REPORT_ATIME;
-	if (!FENT_IS_LNK(e)) {
+	if (!FENT_IS_LNK(e) || !S_ISLNK(st->st_mode)) {
 		if (o->perms ? ((mode ^ st->st_mode) & PERM_BITS) != 0 :
 		    o->executability && FENT_IS_REG(e) && !(mode & 0111) != !(st->st_mode & 0111))
 			f |= ITEM_REPORT_PERMS;

@@ -339,7 +339,7 @@ int delete_make_way(struct gen *g, struct gitem *it, const char *what)
 
 /* ---- --delete ---- */
 
-static bool stopped_by_io_error(struct gen *g)
+bool delete_stopped(struct gen *g)
 {
 	if (!(atomic_load(&g->rx->io_error) & IOERR_GENERAL) || g->o->ignore_errors)
 		return false;
@@ -428,7 +428,7 @@ void delete_in_dir(struct gen *g, struct glist *gl, const struct fent *e)
 	struct scan s;
 	const char *dir;
 
-	if (!g->h.dest || stopped_by_io_error(g) || path_join(raw, e->dir->s, strcmp(e->name, ".") == 0 ? "" : e->name) < 0)
+	if (!g->h.dest || delete_stopped(g) || path_join(raw, e->dir->s, strcmp(e->name, ".") == 0 ? "" : e->name) < 0)
 		return;
 	if (fent_path(e, path) == 0 || strcmp(path, ".") == 0)
 		path[0] = 0;
@@ -474,7 +474,7 @@ void delete_delayed(struct gen *g)
 {
 	char dir[PATH_LIMIT + 1];
 
-	if (stopped_by_io_error(g))
+	if (g->ndoomed && delete_stopped(g))
 		return;
 	for (size_t i = 0; i < g->ndoomed && !gen_bad(g); i++) {
 		const char *path = g->doomed[i].path, *slash = strrchr(path, '/');

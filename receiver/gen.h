@@ -233,6 +233,7 @@ enum { DEL_MAKE_ROOM = 1, DEL_RECURSE = 2, DEL_NO_BACKUP = 4, DEL_EMPTIED = 8 /*
 int delete_make_way(struct gen *g, struct gitem *it, const char *what);
 /* Deletes (dir, leaf). 0 done, 1 kept (not empty, limit), -1 failed (was said). */
 int delete_item(struct gen *g, const char *dir, const char *leaf, mode_t mode, unsigned flags);
+bool delete_stopped(struct gen *g);            /* by an I/O error of the sender; says so, once */
 void delete_in_dir(struct gen *g, struct glist *gl, const struct fent *dir);
 void delete_all_dirs(struct gen *g);           /* --delete-before, --delete-after */
 void delete_delayed(struct gen *g);

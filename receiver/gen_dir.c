@@ -125,7 +125,11 @@ int gen_dir(struct gen *g, struct gitem *it)
 	}
 	if (gen_bad(g))
 		return -1;
-	if (!fresh && (e->flags & FENT_CONTENT) && (g->delete_when == DELETE_DURING || g->delete_when == DELETE_DELAY))
-		delete_in_dir(g, it->gl, e);
+	if ((e->flags & FENT_CONTENT) && (g->delete_when == DELETE_DURING || g->delete_when == DELETE_DELAY)) {
+		if (!fresh)
+			delete_in_dir(g, it->gl, e);
+		else if (!g->rx->dry)
+			delete_stopped(g);
+	}
 	return 0;
 }

@@ -101,6 +101,32 @@ static int make_placeholder(struct gen *g, struct gitem *it, const char *content
 	return (int)n;
 }
 
+/* Device nodes get names from the broker alone. */
+static bool by_broker(const struct gen *g, const struct gitem *it, enum node_kind kind)
+{
+	return kind == NODE_HARDLINK && FENT_IS_DEV(it->e) && !g->rx->fake;
+}
+
+static int link_device(struct gen *g, const struct gitem *it, const char *sdir, const char *sleaf, const char *leaf)
+{
+	char from[PATH_LIMIT + 1], to[PATH_LIMIT + 1];
+	struct broker_node node;
+
+	if (!g->rx->x->broker || dest_broker_dir(g->rx, sdir, from) < 0 || dest_broker_dir(g->rx, it->dir, to) < 0)
+		return -EPERM;
+	return broker_link(g->rx->x->broker, from, sleaf, to, leaf, &node);
+}
+
+static int move_device(struct gen *g, const struct gitem *it, const char *temp)
+{
+	char dir[PATH_LIMIT + 1];
+	struct broker_node node;
+
+	if (dest_broker_dir(g->rx, it->dir, dir) < 0)
+		return -EPERM;
+	return broker_move(g->rx->x->broker, dir, temp, dir, it->leaf, true, &node);
+}
+
 static int make_at(struct gen *g, struct gitem *it, enum node_kind kind, const char *target, struct sb *src,
 		   const char *sdir, const char *sleaf, const char *leaf)
 {
@@ -112,6 +138,8 @@ static int make_at(struct gen *g, struct gitem *it, enum node_kind kind, const c
 	case NODE_SPECIAL:
 		return sb_mknod(g->h.dest, it->dir, leaf, (it->e->mode & S_IFMT) | (it->mode & 0777));
 	case NODE_HARDLINK:
+		if (by_broker(g, it, kind))
+			return link_device(g, it, sdir, sleaf, leaf);
 		return sb_link(src, sdir, sleaf, g->h.dest, it->dir, leaf);
 	default:
 		return -EPERM;
@@ -141,7 +169,8 @@ static int make_over(struct gen *g, struct gitem *it, enum node_kind kind, const
 		rc = make_at(g, it, kind, target, src, sdir, sleaf, name);
 	if (rc < 0)
 		return rc;
-	rc = sb_rename(g->h.dest, it->dir, name, g->h.dest, it->dir, it->leaf, 0);
+	rc = by_broker(g, it, kind) ? move_device(g, it, name) :
+				      sb_rename(g->h.dest, it->dir, name, g->h.dest, it->dir, it->leaf, 0);
 	if (rc < 0)
 		sb_unlink(g->h.dest, it->dir, name);
 	return rc;

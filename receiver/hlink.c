@@ -4,10 +4,6 @@
 #include "config.h"
 #include "receiver/gen.h"
 
-#include <errno.h>
-
-#include "receiver/dest.h"
-#include "sandbox/broker.h"
 
 enum hg_state { HG_OPEN, HG_PENDING, HG_DONE };
 
@@ -144,28 +140,6 @@ void hlink_requested(struct gen *g, struct gitem *it)
 
 /* ---- linking ---- */
 
-static int link_device(struct gen *g, struct gitem *it, const struct hgroup *h)
-{
-	char from[PATH_LIMIT + 1], to[PATH_LIMIT + 1], temp[SB_NAME_MAX + 1];
-	struct broker *bk = g->rx->x->broker;
-	struct broker_node node;
-	int rc;
-
-	if (!bk || dest_broker_dir(g->rx, h->dir, from) < 0 || dest_broker_dir(g->rx, it->dir, to) < 0)
-		return -EPERM;
-	if (!it->exists)
-		return broker_link(bk, from, h->leaf, to, it->leaf, &node);
-	rc = sb_temp_name(g->h.dest, it->dir, it->leaf, temp);
-	if (rc == 0)
-		rc = broker_link(bk, from, h->leaf, to, temp, &node);
-	if (rc == 0) {
-		rc = broker_move(bk, to, temp, to, it->leaf, true, &node);
-		if (rc < 0)
-			sb_unlink(g->h.dest, it->dir, temp);
-	}
-	return rc;
-}
-
 /* A follower that is not there is told apart from what the alternate places have of it: with --link-dest only the
    leader itself counts. */
 static bool compares_alt(struct gen *g, const struct gitem *it, const struct hgroup *h, struct alt_hit *hit)
@@ -185,10 +159,9 @@ static bool compares_alt(struct gen *g, const struct gitem *it, const struct hgr
 /* hit: what the alternate places have of it, NULL if it does not matter. */
 static void link_to_leader(struct gen *g, struct gitem *it, const struct hgroup *h, const struct alt_hit *hit)
 {
-	bool same = hit || (it->exists && ((it->st.st_mode ^ it->e->mode) & S_IFMT) == 0);
+	bool same = hit || it->exists;       /* as it was found, of whatever type */
 	bool told = !hit || g->o->alt_dest != ALT_LINK || info_gte(g->o, INFO_NAME, 2) || g->o->out_itemize_all;
 	struct stat old = hit ? hit->st : it->st;
-	int rc = 0;
 
 	if (hit)
 		it->seen = g->h.alt[hit->dir];
@@ -199,14 +172,7 @@ static void link_to_leader(struct gen *g, struct gitem *it, const struct hgroup 
 			rx_success(g->rx, it->ndx);
 		return;
 	}
-	if (FENT_IS_DEV(it->e) && !g->rx->dry && !g->rx->fake) {
-		rc = link_device(g, it, h);
-		if (rc < 0)
-			say_errno(SAY_ERROR_XFER, -rc, "link %s => %s failed", FULL(g->rx, it->dir, it->leaf), h->name);
-	} else {
-		rc = gen_make(g, it, NODE_HARDLINK, h->name, g->h.dest, h->dir, h->leaf);
-	}
-	if (rc < 0)
+	if (gen_make(g, it, NODE_HARDLINK, h->name, g->h.dest, h->dir, h->leaf) < 0)
 		return;
 	if (told)
 		gen_itemize(g, it, same, &old, ITEM_LOCAL_CHANGE, h->name);

@@ -161,6 +161,7 @@ static enum filter_kind filter_of(enum confine_role role, const struct confine_p
 static uint64_t caps_of(enum confine_role role, const struct confine_params *p, bool root_user, bool seccomp)
 {
 	uint64_t set = 0;
+	bool writes;
 
 	switch (role) {
 	case CONFINE_WORKER_RECV:
@@ -180,8 +181,12 @@ static uint64_t caps_of(enum confine_role role, const struct confine_params *p, 
 		return p->noatime ? set | CAP_BIT(CAP_FOWNER) : set;
 	case CONFINE_BROKER:
 	case CONFINE_BROKER_OPEN:
-		set = p->dirs[0].rights == CONFINE_WRITE ? CAP_BIT(CAP_MKNOD) : 0;
-		return set | (root_user ? CAP_BIT(CAP_DAC_OVERRIDE) : 0);
+		writes = p->dirs[0].rights == CONFINE_WRITE;
+		set = writes ? CAP_BIT(CAP_MKNOD) : 0;
+		if (root_user)
+			set |= CAP_BIT(CAP_DAC_OVERRIDE);
+		/* Without it nobody links a node that belongs to another. */
+		return root_user && writes ? set | CAP_BIT(CAP_FOWNER) : set;
 	default:
 		return 0;
 	}

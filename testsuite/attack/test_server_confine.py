@@ -42,7 +42,7 @@ def test_status(work, way, user):
         assert set(helpers) == want
         ours(s.status(helpers["kedge-names"]), 0)
         if "kedge-broker" in helpers:
-            ours(s.status(helpers["kedge-broker"]), MKNOD | DAC_OVERRIDE)
+            ours(s.status(helpers["kedge-broker"]), MKNOD | DAC_OVERRIDE | FOWNER)
         if root:
             assert os.readlink(f"/proc/{s.pid}/root") == (f"{work}/dst" if way == "push" else "/")
         fds = {os.readlink(f"/proc/{s.pid}/fd/{n}") for n in os.listdir(f"/proc/{s.pid}/fd")} if IS_ROOT else set()

@@ -14,7 +14,7 @@ import pytest
 from harness import CLIENTS, IS_ROOT, write_file
 from parity import NEW, OLD, Case, Pair, Way
 
-FAILED = [20, 24, 160, 184, 239]
+FAILED = [20, 24, 160, 184, 186, 239]
 DEFAULT = range(1, 41)
 
 NAMES = [b"a", b"b", b"c", b"a.o", b"b.o", b"a.c", b"a~", b"dir", b"sub", b"x y", b"-n", b".h", b"q.bak", b"core", b"a-b", b"a.b", b"*", b"[x]", b"new\nline",
@@ -278,9 +278,12 @@ def trouble_of(pair, seed):
         # for things to delete.
         # A fuzzy basis that another process replaced meanwhile is asked for twice.
         # A link that names the root is not followed by the daemon.
-        hidden = [rb"opendir .* Not a directory|File list size", *([b"mtime|Not a directory"] if "--ignore-ex" in case.opts else []),
+        # Below protocol 29 names that begin like "-" are sorted in front of the top, whose time they may have changed.
+        # When a client reads a list, the bytes that it counts depend on how they come.
+        hidden = [b"^$", *([b"File list size"] if not way.push else []), *([b"mtime|Not a directory"] if "--ignore-ex" in case.opts else []),
                   *([b"mtime 'now' !="] if "--inplace" in case.opts and {"-r", "-rlpgoD"} & set(case.opts.split()) else []),
-                  *([b"no referent|Too many levels|IO error encountered"] if "--copy-unsafe" in case.opts and not way.rsh else [])]
+                  *([b"no referent|Too many levels"] if "--copy-unsafe" in case.opts and not way.rsh else []),
+                  *([rb"\.d\.\.[tT]\.* \./$"] if (way.proto or 32) < 29 else [])]
         trouble = pair.compare(case, way, unique="-y" in case.opts.split(), keep=lambda x: not re.search(b"|".join(hidden), x))
     finally:
         shutil.rmtree(pair.template(case.layout), ignore_errors=True)
