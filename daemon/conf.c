@@ -667,12 +667,16 @@ int conf_load(struct conf **out, const struct conf_source *src, const char *path
 	}
 	if (l.failed || !c->arena)
 		tell(&l, "out of memory");
-	if (r < 0) {
+	if (!c->arena) {
 		conf_free(c);
 		return -1;
 	}
+	if (r < 0) {
+		memcpy(c->global, l.def, sizeof l.def);
+		c->nmodules = 0;
+	}
 	*out = c;
-	return 0;
+	return r;
 }
 
 void conf_free(struct conf *c)

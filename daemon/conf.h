@@ -108,7 +108,8 @@ struct conf_source {
 extern const struct conf_source conf_from_files;       /* by the trusted-owner walk */
 
 /* Reads the file. dparams: NULL-terminated "NAME=VALUE" (or NULL), checked already by conf_check_dparam().
-   -1 after a fatal error, which was reported. The result is freed by conf_free(). */
+   -1 after a fatal error, which was reported; then *out has but the global values as they were at the error, or is NULL.
+   The result is freed by conf_free(). */
 int conf_load(struct conf **out, const struct conf_source *src, const char *path, const char *const *dparams,
 	      conf_report *report, void *ctx);
 void conf_free(struct conf *c); /* NULL is allowed */

@@ -85,8 +85,13 @@ int daemon_load(struct daemon *d, conf_report *report, void *ctx)
 	struct buf hello = BUF_INIT(NULL), listing = BUF_INIT(NULL);
 	struct conf *c;
 
-	if (conf_load(&c, &conf_from_files, d->config_path, d->opt.dparams, report, ctx) < 0)
+	if (conf_load(&c, &conf_from_files, d->config_path, d->opt.dparams, report, ctx) < 0) {
+		if (d->conf)
+			conf_free(c);
+		else
+			d->conf = c;
 		return -1;
+	}
 	build_hello(d, c, &hello, report, ctx);
 	build_listing(c, &listing);
 	if (hello.failed || listing.failed) {

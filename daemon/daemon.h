@@ -54,7 +54,7 @@ struct daemon {
 };
 
 /* Reads the configuration and prepares what depends on it; on failure the old one stays. report gets the
-   parser's messages. */
+   parser's messages. A first one that fails leaves the global values understood so far, for the log, or NULL. */
 int daemon_load(struct daemon *d, conf_report *report, void *ctx);
 
 /* daemon_load(); failures go to the log, and what was read before stays in force. */

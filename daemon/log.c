@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "base/err.h"
+#include "base/say.h"
 #include "base/text.h"
 #include "daemon/log.h"
 #include "sandbox/opfile.h"
@@ -81,8 +82,8 @@ int log_open(const char *path, const char *tag, int facility)
 		closelog();
 		openlog(dest.tag, LOG_PID, facility);
 		if (*path) {
-			log_printf("failed to open log-file %s: %s", path, strerror(-fd));
-			log_printf("Ignoring \"log file\" setting.");
+			say_errno(SAY_WARNING, -fd, "failed to open log-file %s", path);
+			say(SAY_WARNING, "Ignoring \"log file\" setting.");
 		}
 	}
 	return old;

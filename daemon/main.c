@@ -24,11 +24,11 @@ static void keep_message(void *ctx, const char *text)
 	buf_addf(ctx, "%s\n", text);
 }
 
-static void tell_messages(struct buf *messages)
+static void tell_messages(const struct daemon *d, struct buf *messages)
 {
 	for (char *line, *text = messages->data; text && (line = strsep(&text, "\n"));)
 		if (*line)
-			log_line(SAY_WARNING, line);
+			log_line(d->opt.server ? SAY_LOG : SAY_WARNING, line);
 	buf_free(messages);
 }
 
@@ -53,14 +53,14 @@ static int usage_error(const char *role)
 	return RX_USAGE;
 }
 
-/* Standard error of an inetd start is, as a rule, the client's socket. */
-static int parse_failed(const struct daemon *d, bool inetd, struct buf *messages)
+/* Standard error of an inetd start is, as a rule, the client's socket; behind a remote shell it leads to the client. */
+static int parse_failed(struct daemon *d, bool inetd, struct buf *messages)
 {
-	if (d->opt.log_file)
-		log_open(d->opt.log_file, "", LOG_DAEMON);
-	tell_messages(messages);
+	if (d->conf)
+		daemon_open_log(d);
+	tell_messages(d, messages);
 	log_exit(RX_USAGE, "Receiver");
-	if (!inetd)
+	if (!inetd && !d->opt.server)
 		fprintf(stderr, "Failed to parse config file: %s\n", d->config_path);
 	return d->opt.server ? usage_error("Receiver") : RX_USAGE;
 }
@@ -102,7 +102,7 @@ static int daemon_main(int argc, char **argv)
 	if (daemon_load(&d, keep_message, &messages) < 0)
 		return parse_failed(&d, inetd || handed >= 0, &messages);
 	daemon_open_log(&d);
-	tell_messages(&messages);
+	tell_messages(&d, &messages);
 	if (daemon_prepare(&d, &e) < 0) {
 		say(SAY_ERROR, "%s", e.text);
 		return e.code;

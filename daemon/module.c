@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 
 #include "base/charset.h"
+#include "base/say.h"
 #include "daemon/connection.h"
 #include "daemon/hooks.h"
 #include "daemon/log.h"
@@ -31,7 +32,7 @@ static int take_slot(struct connection *c, struct gate_verdict *v)
 	path = conn_string(c, CP_LOCK_FILE);
 	c->lock_fd = lockfile_open(path);
 	if (c->lock_fd < 0) {
-		log_printf("rsync: [Receiver] failed to open lock file %s: %s (%d)", path, strerror(-c->lock_fd), -c->lock_fd);
+		say_errno(SAY_LOG, -c->lock_fd, "failed to open lock file %s", path);
 		verdict_error(v, "failed to open lock file");
 		return -1;
 	}
@@ -87,7 +88,6 @@ static int decide_chroot(struct connection *c, const char *path)
 	}
 	if (c->d->can_chroot)
 		return 1;
-	log_printf("chroot(\"%s\") failed: %s", path, strerror(EPERM));
 	return -1;
 }
 
@@ -114,10 +114,6 @@ static int find_path(struct connection *c, struct place *pl, struct gate_verdict
 	}
 	normalise(&c->path, c->d->cwd, path);
 	chrooted = decide_chroot(c, path);
-	if (chrooted < 0) {
-		verdict_error(v, "chroot failed");
-		return -1;
-	}
 	c->chrooted = chrooted;
 	if (chrooted && dot) {
 		buf_add(&outer, path, (size_t)(dot - path));
@@ -126,6 +122,11 @@ static int find_path(struct connection *c, struct place *pl, struct gate_verdict
 		memmove(pl->inner.data, pl->inner.data + 1, pl->inner.len--);
 	} else {
 		buf_adds(&pl->outer, buf_str(&c->path));
+	}
+	if (chrooted < 0) {
+		say_errno(SAY_LOG, EPERM, "chroot(\"%s\") failed", buf_str(&pl->outer));
+		verdict_error(v, "chroot failed");
+		return -1;
 	}
 	c->sanitize = chrooted ? pl->inner.len > 0 : c->path.len > 1;
 	c->munge = conn_num(c, CP_MUNGE_SYMLINKS) >= 0 ? conn_num(c, CP_MUNGE_SYMLINKS) > 0 : !chrooted || pl->inner.len > 0;
@@ -173,7 +174,7 @@ static int open_root(struct connection *c, const struct place *pl, struct gate_v
 			goto no_chdir;
 	}
 	if (r < 0) {
-		log_printf("chroot(\"%s\") failed: %s", buf_str(&pl->outer), strerror(-r));
+		say_errno(SAY_LOG, -r, "chroot(\"%s\") failed", buf_str(&pl->outer));
 		verdict_error(v, "chroot failed");
 		return -1;
 	}
@@ -190,7 +191,7 @@ static int open_root(struct connection *c, const struct place *pl, struct gate_v
 	}
 	return 0;
 no_chdir:
-	log_printf("chdir %s failed: %s", buf_str(&c->path), strerror(-r));
+	say_errno(SAY_LOG, -r, "chdir %s%s failed", pl->inner.len ? "/" : "", buf_str(pl->inner.len ? &pl->inner : &c->path));
 	verdict_error(v, "chdir failed");
 	return -1;
 }
@@ -227,6 +228,7 @@ static int load_filter(struct connection *c)
 	} else if (filt_add_params(c->filter, &p, &e) < 0) {
 		log_printf("%s", e.text);
 		c->exit_code = e.code;
+		log_exit(e.code, "Receiver");
 	} else {
 		return 0;
 	}
@@ -256,7 +258,7 @@ static int find_ids(struct connection *c, struct gate_verdict *v)
 
 	if (ident_resolve(&c->id, conn_string(c, CP_UID), conn_string(c, CP_GID), c->d->root, why, sizeof why) == 0)
 		return 0;
-	log_printf("%s", why);
+	log_printf("%c%s", *why == 'i' ? 'I' : *why, why + 1);
 	verdict_error(v, "%s", why);
 	return -1;
 }

@@ -119,6 +119,10 @@ static void fill_policy(struct connection *c, struct session_policy *p)
 		.log_format = item_format(c), .log_json = !strcasecmp(c->m->v[CP_LOG_FORM].str, "json"),
 		.module_path = buf_str(&c->path),
 	};
+	if (strlen(p->temp_dir) > PATH_LIMIT - 10) {
+		log_printf("the 'temp dir' value for %s is WAY too long -- ignoring.", c->m->name);
+		p->temp_dir = "";
+	}
 	if (c->d->opt.temp_dir && !*p->temp_dir)
 		p->temp_dir = c->d->opt.temp_dir;
 }

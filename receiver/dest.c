@@ -47,7 +47,7 @@ static int join_arg(const char *base, const char *arg, char *out)
 static char *path_text(const struct rx *rx, const char *path, char *out)
 {
 	if (rx->x->module)
-		snprintf(out, NAME_TEXT, "\"%s\" (in %s)", *path ? path : ".", rx->x->module);
+		snprintf(out, NAME_TEXT, "\"%s%s\" (in %s)", rx->o->sanitize_paths ? "" : "/", *path ? path : ".", rx->x->module);
 	else
 		snprintf(out, NAME_TEXT, "\"/%s\"", path);
 	return out;
@@ -160,10 +160,7 @@ int dest_open_file(struct rx *rx, const char *name)
 
 static int mkdir_failed(struct rx *rx, int errnum, const char *path, struct err *err)
 {
-	char shown[PATH_LIMIT + 2] = "/";
-
-	memcpy(shown + 1, path, strlen(path) + 1);
-	return fail_errno(err, RX_FILEIO, errnum, "mkdir %s failed", PATH_TEXT(rx, rx->x->module ? shown : path));
+	return fail_errno(err, RX_FILEIO, errnum, "mkdir %s failed", PATH_TEXT(rx, path));
 }
 
 static void tell_parents(const struct rx *rx, const char *arg, int made, bool of_file)
@@ -234,8 +231,11 @@ static int make_parents(struct rx *rx, const char *arg, const char *path, int64_
 		sb = sb_new(a, 4);
 		made = sb ? sb_mkdirs(sb, rest, 0777) : -ENOMEM;
 	}
-	if (made < 0)
+	if (made < 0) {
+		if (slash && strlen(dir) < PATH_LIMIT)
+			strcat(dir, "/");
 		return mkdir_failed(rx, -made, dir, err);
+	}
 	tell_parents(rx, arg, made, entries <= 1 && !slash);
 	return 0;
 }

@@ -203,15 +203,9 @@ void dirs_touch_up(struct gen *g, uint32_t dir, bool last)
 	}
 	if ((d->flags & GD_TIME) && g->rx->dir_times) {
 		struct timespec mt = { d->e->mtime, (long)d->e->nsec };
-		struct stat st;
 
-		/* One that nothing came into has its time, and may be somebody else's. */
-		if (sb_lstat(g->h.dest, name, ".", &st) == 0 && st.st_mtim.tv_sec == mt.tv_sec && st.st_mtim.tv_nsec == mt.tv_nsec)
-			rc = 0;
-		else
-			rc = sb_utimes(g->h.dest, name, ".", NULL, &mt);
-		if (rc < 0 && rc != -ENOENT)
-			say_errno(SAY_ERROR_XFER, -rc, "failed to set times on %s", FULL(g->rx, name, ""));
+		/* A directory of somebody else: rsync does not tell it here either. */
+		(void)sb_utimes(g->h.dest, name, ".", NULL, &mt);
 	}
 	d->flags &= (uint16_t)~GD_TIME;
 }

@@ -26,13 +26,14 @@ int path_join(char *out, const char *dir, const char *leaf)
 
 char *rx_full(const struct rx *rx, const char *dir, const char *leaf, char *out)
 {
-	const char *part[3] = { rx->dest_path, dir, strcmp(leaf, ".") == 0 ? "" : leaf };
+	bool dot = strcmp(leaf, ".") == 0 || !*leaf, any = false;
+	/* The destination itself is the "." in it. */
+	const char *part[3] = { rx->dest_path, dir, !dot ? leaf : *dir ? "" : "." };
 	size_t n = 0;
-	bool any = false;
 
 	out[n++] = '"';
-	/* Within a module the name is absolute unless the destination is the module itself. */
-	if (!rx->x->module || *rx->dest_path)
+	/* A module's name is absolute unless it is of the module itself and the module is not the process's root. */
+	if (!rx->x->module || *rx->dest_path || !rx->o->sanitize_paths)
 		out[n++] = '/';
 	for (int i = 0; i < 3; i++) {
 		size_t len = strnlen(part[i], PATH_LIMIT);
@@ -45,8 +46,6 @@ char *rx_full(const struct rx *rx, const char *dir, const char *leaf, char *out)
 		n += len;
 		any = true;
 	}
-	if (!any && rx->x->module)
-		out[n++] = '.';
 	out[n++] = '"';
 	out[n] = 0;
 	if (rx->x->module)

@@ -293,9 +293,9 @@ int proc_daemon_chroot(const char *dir, struct err *e)
 int proc_daemon_ids(const gid_t *gid, const uid_t *uid, struct err *e)
 {
 	if (gid && (setgroups(1, gid) < 0 || setresgid(*gid, *gid, *gid) < 0))
-		return fail_errno(e, RX_UNSUPPORTED, errno, "setgid failed");
+		return fail_errno(e, RX_UNSUPPORTED, errno, "Unable to set group to daemon gid %u", (unsigned)*gid);
 	if (uid && setresuid(*uid, *uid, *uid) < 0)
-		return fail_errno(e, RX_UNSUPPORTED, errno, "setuid failed");
+		return fail_errno(e, RX_UNSUPPORTED, errno, "Unable to set user to daemon uid %u", (unsigned)*uid);
 	return 0;
 }
 

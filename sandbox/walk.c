@@ -6,9 +6,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <stdatomic.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
+#include "base/say.h"
 #include "sandbox/walk.h"
 
 #define STEPS_MAX 8192         /* opens for one name: bounds what a nest of links may cost */
@@ -272,13 +274,25 @@ int walk_beneath(int root, const char *path, unsigned flags, mode_t mode, char *
 	return b.cur;
 }
 
+/* Once per process: the path it is about is named by whoever asked for it. */
+static int distrusted(void)
+{
+	static atomic_int told;
+	int self = (int)getpid();
+
+	if (atomic_exchange(&told, self) != self)
+		say(SAY_ERROR, "refusing to follow a symlink owned by an untrusted user; use --insecure-links locally or "
+		    "\"insecure links = yes\" in a daemon module ONLY if every path component is trusted");
+	return -ELOOP;
+}
+
 /* May a link with this stat, found in the directory dir, be followed? */
 static int spot_trusts(int dir, const struct stat *st)
 {
 	struct stat ds;
 
 	if (st->st_uid != 0 && st->st_uid != geteuid())
-		return -ELOOP;
+		return distrusted();
 	if (fstat(dir, &ds) < 0)
 		return -errno;
 	/* others could have put a trusted user's link here under this name */

@@ -100,7 +100,8 @@ static int make_chmod(struct sender *s, const char *text, struct chmod_rules **o
 	if (!text || !*text)
 		return 0;
 	*out = chmod_parse(text, s->x->umask);
-	return *out ? 0 : rd_fail(s->r, RX_USAGE, "Invalid argument passed to --chmod (%s)", text);
+	return *out ? 0 : rd_fail(s->r, RX_USAGE, out == &s->chmod ? "Invalid argument passed to --chmod (%s)" :
+				  "Invalid \"outgoing chmod\" directive: %s", text);
 }
 
 /* `dont compress = *`: the stream keeps its form at the least effort. */

@@ -175,8 +175,8 @@ def test_beyond_the_worker(work):
     with Daemon(work, module(dst)) as d:
         r = client(["-aAX", src + "/", d.url("m/")])
     assert r.returncode == 23
-    assert b'lsetxattr("a" (in m),"trusted.t") failed: Operation not permitted (1)' in r.stderr
-    assert b'lsetxattr("link" (in m),"trusted.l") failed: Operation not permitted (1)' in r.stderr
+    assert b'lsetxattr("/a" (in m),"trusted.t") failed: Operation not permitted (1)' in r.stderr
+    assert b'lsetxattr("/link" (in m),"trusted.l") failed: Operation not permitted (1)' in r.stderr
     os.removexattr(src + "/a", "trusted.t")
     os.removexattr(src + "/link", "trusted.l", follow_symlinks=False)
     assert not difference(facts(src, ["-a"]), facts(dst, ["-a"]))

@@ -85,7 +85,10 @@ static struct conf *load_files(const struct mem_file *f, const char *const *dpar
 
 	files = f;
 	messages[0] = '\0';
-	conf_load(&c, &mem_source, f[0].path, dparams, note, NULL);
+	if (conf_load(&c, &mem_source, f[0].path, dparams, note, NULL) < 0) {
+		conf_free(c);
+		c = NULL;
+	}
 	return c;
 }
 

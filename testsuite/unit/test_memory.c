@@ -316,7 +316,11 @@ static struct conf *conf_within(size_t room)
 	conf_room = room;
 	rc = conf_load(&c, &source, "main", dparams, conf_count, &messages);
 	assert_int_equal(messages > 0, rc < 0);
-	return rc == 0 ? c : NULL;
+	if (rc < 0) {
+		conf_free(c);
+		c = NULL;
+	}
+	return c;
 }
 
 static void assert_values(const struct conf_value *a, const struct conf_value *b)
