@@ -178,7 +178,7 @@ static void print_layers(struct daemon *d, const struct conf_module *m)
 	char why[300];
 
 	p.root_fd = dir.fd;
-	p.nodev = m->v[CP_INSECURE_LINKS].num <= 0;
+	p.nodev = m->v[CP_INSECURE_LINKS].num <= 0 ? CONFINE_NODEV_ROOT : CONFINE_DEV_ANY;
 	p.dirs = &dir;
 	p.ndirs = 1;
 	if (ident_resolve(&id, m->v[CP_UID].str, m->v[CP_GID].str, d->root, why, sizeof why) == 0) {

@@ -197,9 +197,7 @@ static void log_missing_layers(const struct confine_params *p)
 	struct confine_report rep;
 
 	confine_foresee(CONFINE_WORKER_RECV, p, &rep);
-	for (unsigned i = 0; i < CONFINE_NLAYERS; i++)
-		if (rep.layer[i].state == CONFINE_MISSING || rep.layer[i].state == CONFINE_PARTLY || rep.layer[i].state == CONFINE_SWITCHED_OFF)
-			buf_addf(&b, "%s %s (%s)", b.len ? "," : "", confine_layer_name((enum confine_layer)i), rep.layer[i].text);
+	confine_report_missing(&rep, &b);
 	if (b.len)
 		log_printf("sandbox: not to be had here:%s", buf_str(&b));
 }
@@ -216,9 +214,9 @@ int daemon_prove(struct daemon *d, struct err *e)
 	p.set_ids = d->root;
 	p.uid = d->gate_uid;
 	p.gid = d->gate_gid;
-	p.nodev = true;
+	p.nodev = CONFINE_NODEV_ROOT;
 	log_missing_layers(&p);
-	p.nodev = false; /* no mount of a directory that is gone */
+	p.nodev = CONFINE_DEV_ANY; /* no mount of a directory that is gone */
 	return confine_self_test(CONFINE_WORKER_RECV, &p, e);
 }
 

@@ -188,7 +188,7 @@ static int confine_worker(struct connection *c, struct monitor_link *l)
 		keep[p.nkeep++] = c->broker.worker_fd;
 	p.keep_fds = keep;
 	p.root_fd = jail;
-	p.nodev = !c->outer;
+	p.nodev = c->outer ? CONFINE_DEV_ANY : CONFINE_NODEV_ROOT;
 	p.dirs = &dir;
 	p.ndirs = 1;
 	p.memory = c->quota.memory;

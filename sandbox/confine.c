@@ -9,6 +9,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -123,6 +124,19 @@ static int shield_root(const struct confine_plan *plan, struct err *e)
 	if (tree < 0 || kmount_setattr(tree, AT_EMPTY_PATH | KAT_RECURSIVE, &attr) < 0 || dup3(tree, plan->root, O_CLOEXEC) < 0)
 		return failed(plan, CONFINE_L_ROOT, errno, "a mount without devices", e);
 	return 0;
+}
+
+bool confine_shield(void)
+{
+	const struct kmount_attr attr = { .set = KMOUNT_ATTR_NODEV | KMOUNT_ATTR_NOSUID | KMOUNT_ATTR_NOEXEC, .propagation = MS_SLAVE };
+	_cleanup_close_ int top = -1;
+
+	if (!confine_kernel()->own_mounts || !caps_have(CAP_SYS_ADMIN) || confine_switch("chroot"))
+		return false;
+	if (proc_hold_null() < 0 || unshare(CLONE_NEWNS) < 0)
+		return false;
+	top = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return top >= 0 && kmount_setattr(top, AT_EMPTY_PATH | KAT_RECURSIVE, &attr) == 0;
 }
 
 static int change_root(struct confine_plan *plan, struct err *e)

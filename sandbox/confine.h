@@ -81,6 +81,18 @@ struct confine_kernel {
 	bool userns;            /* this user may make a user namespace */
 };
 
+/* How the devices that are in a role's reach are kept from being opened. */
+enum confine_nodev {
+	CONFINE_DEV_ANY,        /* not at all */
+	/* Where the process has CAP_SYS_ADMIN, and is jailed: root_fd becomes, under the same number, a mount of its own
+	   that no device can be opened on (nodev, nosuid, noexec). Other descriptors are not affected, so none should
+	   lead there. */
+	CONFINE_NODEV_ROOT,
+	/* By confine_shield(), which held, or did not: for the report. */
+	CONFINE_NODEV_SHIELDED,
+	CONFINE_NODEV_MISSING,
+};
+
 /* Directories a role may reach, for the Landlock domain. */
 enum confine_rights {
 	CONFINE_READ,           /* read files and directories */
@@ -103,10 +115,7 @@ struct confine_params {
 	   the prepared empty directory, the others keep "/". A directory below it stays where it was:
 	   the fds in dirs and keep_fds stay valid. */
 	int root_fd;
-	/* Where the process has CAP_SYS_ADMIN, and is jailed: root_fd becomes, under the same number, a mount of its own
-	   that no device can be opened on (nodev, nosuid, noexec). Other descriptors are not affected, so none should
-	   lead there. */
-	bool nodev;
+	enum confine_nodev nodev;
 	const struct confine_dir *dirs;
 	size_t ndirs;
 	/* Descriptors to keep besides 0-2, any order. fds of dirs and root_fd are not kept by themselves. */
@@ -145,6 +154,13 @@ const struct confine_kernel *confine_kernel(void);
    "/run", "/tmp". Held as an fd since confine_prepare(); -1 without the gate. */
 int confine_empty_root(void);
 
+/* For a process that holds more than one directory: a mount namespace of its own, in which no device can be opened (nodev,
+   nosuid, noexec, on every mount). It has the mounts that were there, with the same file systems in the same places, so that
+   nothing else changes; mounts that the host makes later appear in it. What is opened by a path afterwards is there, what is
+   held already stays where it is. Needs CAP_SYS_ADMIN, Linux 5.12, and a "/" that is a mount point. False where it cannot be
+   had: nothing has changed. After confine_prepare(), with a single thread. */
+bool confine_shield(void);
+
 /* Confines the calling process, for good. Single-threaded callers only. On failure (RX_UNSUPPORTED) the process
    must exit; it may have lost part of its powers. report may be NULL. */
 int confine_apply(enum confine_role role, const struct confine_params *p, struct confine_report *report, struct err *e) NODISCARD;
@@ -160,6 +176,8 @@ int confine_self_test(enum confine_role role, const struct confine_params *p, st
 
 /* "role: chroot yes; ids 65534:65534; …" on one line, for the log. */
 void confine_report_line(const struct confine_report *r, struct buf *out);
+/* " layer (why), layer (why)": the layers that do not hold, or not entirely, and are not simply not needed. */
+void confine_report_missing(const struct confine_report *r, struct buf *out);
 /* One line per layer, indented by two blanks, for --check-config. */
 void confine_report_table(const struct confine_report *r, struct buf *out);
 

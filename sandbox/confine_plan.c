@@ -221,25 +221,43 @@ static void read_switches(struct confine_plan *plan)
 		off[CONFINE_L_LANDLOCK] = off[CONFINE_L_SECCOMP] = true;
 }
 
+static bool can_mount(void)
+{
+	return kernel.own_mounts && caps_have(CAP_SYS_ADMIN);
+}
+
+/* The root directory that was planned, and what becomes of the devices in it. */
+static void note_root(struct confine_plan *plan, const char *what)
+{
+	enum confine_nodev nodev = plan->p->nodev;
+	bool hidden = plan->nodev || nodev == CONFINE_NODEV_SHIELDED;
+
+	if (nodev != CONFINE_DEV_ANY && !hidden)
+		confine_note(&plan->report, CONFINE_L_ROOT, CONFINE_PARTLY, "%s; device nodes in it can be opened: %s", what,
+			can_mount() ? "no mounts of its own" : caps_have(CAP_SYS_ADMIN) ? "needs Linux 5.12" : "no CAP_SYS_ADMIN");
+	else
+		confine_note(&plan->report, CONFINE_L_ROOT, plan->root >= 0 || hidden ? CONFINE_HELD : CONFINE_NOT_NEEDED, "%s%s", what,
+			hidden ? ", nodev" : "");
+}
+
 static void plan_root(struct confine_plan *plan)
 {
 	struct confine_report *r = &plan->report;
 	int want = plan->p->root_fd >= 0 ? plan->p->root_fd : plan->role == CONFINE_GATE ? empty_root : -1;
 	const char *which = plan->p->root_fd >= 0 ? "the given root" : "an empty directory";
 
+	char text[64];
+
 	plan->root = -1;
 	if (plan->switched_off[CONFINE_L_ROOT]) {
 		confine_note(r, CONFINE_L_ROOT, CONFINE_SWITCHED_OFF, "switched off");
 	} else if (want < 0) {
-		confine_note(r, CONFINE_L_ROOT, CONFINE_NOT_NEEDED, "no root directory was given");
+		note_root(plan, "no root directory was given");
 	} else if (caps_have(CAP_SYS_CHROOT)) {
 		plan->root = want;
-		plan->nodev = plan->p->nodev && kernel.own_mounts && caps_have(CAP_SYS_ADMIN);
-		if (plan->p->nodev && !plan->nodev)
-			confine_note(r, CONFINE_L_ROOT, CONFINE_PARTLY, "chroot into %s; device nodes in it can be opened: %s", which,
-				kernel.own_mounts ? "no CAP_SYS_ADMIN" : "needs Linux 5.12");
-		else
-			confine_note(r, CONFINE_L_ROOT, CONFINE_HELD, "chroot into %s%s", which, plan->nodev ? ", nodev" : "");
+		plan->nodev = plan->p->nodev == CONFINE_NODEV_ROOT && can_mount();
+		snprintf(text, sizeof text, "chroot into %s", which);
+		note_root(plan, text);
 	} else if (plan->role == CONFINE_GATE && kernel.userns) {
 		plan->root = want;
 		plan->userns = true;

@@ -16,7 +16,7 @@ struct confine_plan {
 	dev_t root_dev;         /* of that directory */
 	ino_t root_ino;
 	uint64_t vm_used;       /* address space in use, bytes */
-	bool nodev;             /* on a mount of its own */
+	bool nodev;             /* root becomes a mount of its own */
 	bool userns;            /* chroot through a user namespace */
 	bool ids;
 	uint64_t caps;          /* what is kept */

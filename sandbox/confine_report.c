@@ -60,6 +60,17 @@ void confine_report_line(const struct confine_report *r, struct buf *out)
 		buf_addf(out, "%s %s %s (%s)", l ? ";" : ":", layer_names[l], state_names[r->layer[l].state], r->layer[l].text);
 }
 
+void confine_report_missing(const struct confine_report *r, struct buf *out)
+{
+	const char *sep = "";
+
+	for (unsigned l = 0; l < CONFINE_NLAYERS; l++)
+		if (r->layer[l].state != CONFINE_HELD && r->layer[l].state != CONFINE_NOT_NEEDED && r->layer[l].state != CONFINE_UNTRIED) {
+			buf_addf(out, "%s %s (%s)", sep, layer_names[l], r->layer[l].text);
+			sep = ",";
+		}
+}
+
 void confine_report_table(const struct confine_report *r, struct buf *out)
 {
 	for (unsigned l = 0; l < CONFINE_NLAYERS; l++)

@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -181,9 +182,29 @@ int proc_exit_code(int status)
 
 /* ---- process set-up ---- */
 
+static int held_null = -1;
+
+/* In a chroot without devices something else that gives nothing and takes nothing. */
+static int open_null(void)
+{
+	int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	return fd >= 0 || errno != ENOENT ? fd : eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+}
+
+int proc_hold_null(void)
+{
+	_cleanup_close_ int fd = held_null < 0 ? open_null() : -1;
+
+	/* Above what a broker puts in fixed places. */
+	if (fd >= 0)
+		held_null = fcntl(fd, F_DUPFD_CLOEXEC, 16);
+	return held_null < 0 ? -errno : 0;
+}
+
 int proc_null_stdio(bool only_missing)
 {
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	int null = held_null >= 0 ? dup(held_null) : open_null();
 	int r = 0;
 
 	if (null < 0)

@@ -45,6 +45,9 @@ int proc_detach(struct err *e) NODISCARD;
 /* 0-2 to /dev/null; those of them that are open already stay when only_missing. */
 int proc_null_stdio(bool only_missing);
 
+/* Keeps /dev/null open, for proc_null_stdio() where it cannot be opened any more. 0 or negative errno. */
+int proc_hold_null(void);
+
 /* Closes every fd above 2 except those listed. */
 int proc_close_others(const int *keep, size_t n);
 

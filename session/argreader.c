@@ -5,6 +5,7 @@
 #include "session/argreader.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 
 #include "base/say.h"
@@ -24,15 +25,17 @@ struct arg_done { struct chan_head head; uint32_t flags; };
 
 struct byte_source { int fd; uint8_t byte; };
 
-/* One byte at a time: what follows the batch is for the server. */
+/* One byte at a time: what follows the batch is for the server, and its connection does not block. */
 static int fill(struct rd *r)
 {
 	struct byte_source *b = r->ctx;
+	struct pollfd p = { .fd = b->fd, .events = POLLIN };
 	ssize_t n;
 
-	do
-		n = read(b->fd, &b->byte, 1);
-	while (n < 0 && errno == EINTR);
+	while ((n = read(b->fd, &b->byte, 1)) < 0) {
+		if (errno != EINTR && (errno != EAGAIN || (poll(&p, 1, -1) < 0 && errno != EINTR)))
+			break;
+	}
 	if (n <= 0)
 		return rd_fail(r, RX_STREAMIO, "connection unexpectedly closed (%llu bytes received so far) [%s]",
 			       (unsigned long long)r->filled, say_role());

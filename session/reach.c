@@ -362,15 +362,50 @@ static int open_files(struct reach *r, const struct reach_plan *pl, struct err *
 	return 0;
 }
 
+/* For the broker, which opens devices: the same directory, where that is possible. */
+static void open_for_devices(struct reach *r, const struct reach_plan *pl)
+{
+	char path[PATH_LIMIT + 1] = "";
+	int rc;
+
+	for (size_t i = 0; i < pl->n && !r->insecure; i++)
+		if (pl->item[i].kind == REACH_DEST)
+			strcpy(path, pl->item[i].path);
+	do
+		rc = open_abs(path, TRUST_OWNER, &r->devices);
+	while ((rc == -ENOENT || rc == -ENOTDIR) && cut(path));
+}
+
+static int open_dirs(struct reach *r, const struct reach_plan *pl, struct err *e)
+{
+	const struct anchor *work;
+	struct stat a, b;
+
+	if ((pl->flags & REACH_SENDER ? open_sender(r, pl, e) : open_receiver(r, pl, e)) < 0)
+		return -1;
+	work = pl->flags & REACH_SENDER ? r->root : r->dest;
+	/* Exchanged meanwhile: no device is opened then. */
+	if (r->devices && (!work || sbf_stat(anchor_fd(r->devices), &a) < 0 || sbf_stat(anchor_fd(work), &b) < 0 ||
+			   a.st_dev != b.st_dev || a.st_ino != b.st_ino)) {
+		anchor_unref(r->devices);
+		r->devices = NULL;
+	}
+	return 0;
+}
+
 int reach_open(struct reach *r, const struct reach_plan *pl, struct err *e)
 {
 	r->insecure = pl->flags & REACH_INSECURE;
 	r->places = places_new();
 	if (!r->places)
 		return nomem(e);
+	/* Operators' files may be devices: /dev/null, /dev/stdin. */
 	if (open_files(r, pl, e) < 0)
 		return -1;
-	return pl->flags & REACH_SENDER ? open_sender(r, pl, e) : open_receiver(r, pl, e);
+	if (pl->flags & REACH_OPEN_DEVICES)
+		open_for_devices(r, pl);
+	r->shielded = confine_shield();
+	return open_dirs(r, pl, e);
 }
 
 int reach_open_root(struct reach *r, const struct reach_plan *pl, struct anchor *root, struct err *e)
@@ -390,5 +425,6 @@ void reach_free(struct reach *r)
 	free(r->dirs);
 	places_free(r->places);
 	anchor_unref(r->root);
+	anchor_unref(r->devices);
 	*r = (struct reach)REACH_INIT;
 }

@@ -73,11 +73,13 @@ struct reach {
 	size_t nanchors, anchors_cap;
 	bool insecure;                 /* --insecure-links */
 	bool jail;                     /* root is to become "/" where permitted */
+	bool shielded;                 /* all of this is where no device can be opened (confine_shield()) */
+	struct anchor *devices;        /* where devices are opened, by the broker; NULL: in dest */
 };
 
 #define REACH_INIT { .root = NULL }
 
-/* Opens everything. What cannot be opened is remembered and told when it is used. 0, or -1 with e. */
+/* Opens everything, and takes the devices in it out of this process's reach. What cannot be opened is remembered and told when it is used. 0, or -1 with e. */
 int reach_open(struct reach *r, const struct reach_plan *pl, struct err *e) NODISCARD;
 /* The same where root is "/" for the session: everything is found beneath it, later, and nothing else. */
 int reach_open_root(struct reach *r, const struct reach_plan *pl, struct anchor *root, struct err *e) NODISCARD;

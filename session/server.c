@@ -157,7 +157,7 @@ static unsigned broker_powers(const struct server *sv)
 static int start_broker(struct server *sv, struct err *e)
 {
 	bool sender = sv->plan.flags & REACH_SENDER;
-	struct anchor *at = sender ? sv->reach.root : sv->reach.dest;
+	struct anchor *at = sv->reach.devices ? sv->reach.devices : sender ? sv->reach.root : sv->reach.dest;
 	struct broker_config cfg = { .own_authority = true, .may = broker_powers(sv), .audit_fd = -1 };
 
 	sv->broker_handle = (struct broker_handle)BROKER_HANDLE_INIT;
@@ -185,7 +185,10 @@ static int confine(struct server *sv, struct err *e)
 	enum confine_role role = sv->plan.flags & REACH_SENDER ? CONFINE_SERVER_SEND : CONFINE_SERVER_RECV;
 	size_t nplaces = sv->reach.places ? places_count(sv->reach.places) : 0, n = 0;
 	_cleanup_free_ int *keep = calloc(nplaces + 8, sizeof *keep);
+	_cleanup_buf_ struct buf missing = BUF_INIT(NULL);
 	struct confine_params p = CONFINE_PARAMS_INIT;
+	struct confine_report rep;
+	size_t len;
 
 	if (!keep)
 		return fail(e, RX_MALLOC, "out of memory");
@@ -208,7 +211,18 @@ static int confine(struct server *sv, struct err *e)
 	p.noatime = sv->plan.flags & REACH_NOATIME;
 	if (sv->reach.jail)
 		p.root_fd = anchor_fd(sv->reach.root);
-	return confine_apply(role, &p, NULL, e);
+	p.nodev = sv->root ? CONFINE_NODEV_ROOT : sv->reach.shielded ? CONFINE_NODEV_SHIELDED : CONFINE_NODEV_MISSING;
+	if (confine_apply(role, &p, &rep, e) < 0)
+		return -1;
+	/* A plain user has most of the layers not, and knows it. */
+	if (sv->logging && geteuid() == 0) {
+		buf_adds(&missing, "sandbox: not to be had here:");
+		len = missing.len;
+		confine_report_missing(&rep, &missing);
+		if (missing.len > len)
+			sv->logger->line(NULL, buf_str(&missing));
+	}
+	return 0;
 }
 
 /* What must happen with the authority that we were started with: opening the log, and becoming somebody else. */
@@ -230,10 +244,12 @@ static int close_the_door(struct server *sv, struct err *e)
 {
 	sv->ids.chan.fd = -1;
 	log_and_user(sv);
-	if ((sv->root ? reach_open_root(&sv->reach, &sv->plan, sv->root, e) : reach_open(&sv->reach, &sv->plan, e)) < 0 ||
-	    confine_prepare(false, CONFINE_PREFER, e) < 0)
+	if (confine_prepare(false, CONFINE_PREFER, e) < 0)
 		return -1;
+	/* Before our view of the system is narrowed. */
 	if (sv->plan.flags & REACH_NAMES && idlink_start(&sv->ids, e) < 0)
+		return -1;
+	if ((sv->root ? reach_open_root(&sv->reach, &sv->plan, sv->root, e) : reach_open(&sv->reach, &sv->plan, e)) < 0)
 		return -1;
 	if (start_broker(sv, e) < 0)
 		return -1;

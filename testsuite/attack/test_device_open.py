@@ -74,7 +74,8 @@ class Place:
             self.where, self.options, self.user = self.daemon.url("m/"), [], None
         else:
             os.chown(work, owner, owner)
-            self.where, self.options, self.user = f"h:{self.mod}/", ["-e", rsh(work), f"--rsync-path={program}"], user or None
+            os.symlink(self.mod, work + "/way")
+            self.where, self.options, self.user = f"h:{work}/way/", ["-e", rsh(work), f"--rsync-path={program}"], user or None
 
     def run(self, args):
         r = client([*self.options, *args], user=self.user)

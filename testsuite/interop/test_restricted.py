@@ -394,9 +394,14 @@ def test_jail(work):
             facts = dict(line.rstrip("\n").split(":\t", 1) for line in f if ":\t" in line)
         assert facts["Seccomp"].strip() == "2" and facts["NoNewPrivs"].strip() == "1"
         if IS_ROOT:
-            assert os.readlink(f"/proc/{p.pid}/root") == f"{work}/pen"
-        held = {os.readlink(f"/proc/{p.pid}/fd/{n}") for n in os.listdir(f"/proc/{p.pid}/fd")} if IS_ROOT else set()
-        assert not [h for h in held if h.startswith("/") and not h.startswith(f"{work}/pen")], held
+            assert os.path.samefile(f"/proc/{p.pid}/root/.", f"{work}/pen")
+            # Its own mount of it, where no device can be opened.
+            flags = os.ST_NODEV | os.ST_NOSUID | os.ST_NOEXEC
+            assert os.statvfs(f"/proc/{p.pid}/root/.").f_flag & flags == flags
+        for n in os.listdir(f"/proc/{p.pid}/fd") if IS_ROOT else ():
+            what = os.readlink(f"/proc/{p.pid}/fd/{n}")
+            # The root of a mount of one's own is called "/".
+            assert what[0] != "/" or what.startswith(f"{work}/pen") or os.path.samefile(f"/proc/{p.pid}/fd/{n}", f"{work}/pen"), what
     finally:
         p.kill()
         p.communicate()
