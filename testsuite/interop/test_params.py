@@ -1,4 +1,4 @@
-"""rsyncd.conf, parameter by parameter: one module a row, on the stock daemon and on kedge, seen by the stock client.
+"""rsyncd.conf, parameter by parameter: one module a row, on the stock daemon and on kedge, seen by the stock clients.
 
 A row compares exit code, messages, item lines, the resulting tree and the log lines about access.
 Rows whose difference doc/differences.md explains do not belong here.
@@ -8,7 +8,7 @@ import re
 import shutil
 
 import pytest
-from harness import Daemon, IS_ROOT, KEDGE, STOCK_350, client, difference, snapshot, write_file
+from harness import CLIENTS, Daemon, IS_ROOT, KEDGE, STOCK_350, client, difference, snapshot, write_file
 
 pytestmark = pytest.mark.skipif(not IS_ROOT, reason="the table sets uid, gid and use chroot, as root does")
 
@@ -107,6 +107,10 @@ ROWS = [
     ("auth_no_param", "auth users = joe", PULL, "joe:secret"),
     ("auth_digest", "auth users = joe; secrets file = @/secrets; auth digest = sha256", PULL, "joe:secret"),
 ]
+# These once more with an older client, as modules of their own.
+OLD = ("plain", "munge_push", "read_only", "write_only_push", "timeout", "deny_unlisted", "filter_push", "in_chmod", "refuse_delete", "refuse_but_z",
+       "temp_dir", "verbosity", "auth_ok", "auth_wrong", "auth_rw", "auth_digest")
+ROWS += [(name + "_327", *rest) for name, *rest in ROWS if name in OLD and "3.2.7" in CLIENTS]
 
 
 class Side:
@@ -169,7 +173,7 @@ class Side:
         os.utime(out, (10**7, 10**7))   # made within the second of its source, its time would be left alone or not by chance
         ends = [source + "/", url] if action == PUSH else [url, out + "/"]
         before = len(d.read_log())
-        r = client(["-ai", *opts.split(), *ends], env=env)
+        r = client(["-ai", *opts.split(), *ends], "3.2.7" if name.endswith("_327") else "3.5.0", env=env)
         d.wait_idle()
         log = [re.sub(r"^\S+ \S+ \[\d+\] ", "", x) for x in d.read_log()[before:].splitlines()]
         log = [x for x in log if re.search("auth failed|access denied|denied on|allowed access|tried from", x)]
