@@ -180,7 +180,9 @@ static void request(struct gen *g, struct gitem *it, struct basis *b, const stru
 			   hands_open(&g->h, b->sb, b->dir, b->name[0] ? b->name : it->leaf, &b->st);
 		if (fd < 0 && fd != -ENOENT) {
 			say_errno(SAY_WARNING, -fd, "failed to open %s, continuing", FULL(g->rx, b->dir, it->leaf));
-			/* It cannot be read: it is replaced as if it were new. */
+			/* It cannot be read: it is replaced as if it were new, and told so. */
+			if (b->type == BASIS_FNAME)
+				q.report = NULL;
 			if (!g->o->perms && b->type == BASIS_FNAME)
 				it->mode = attrs_mode(g->rx, it->e, NULL, dirs_dflt(g, it->parent));
 		}

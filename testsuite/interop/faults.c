@@ -1,8 +1,9 @@
 /*
  * faults.c - makes system calls fail, for tests: preloaded into a server.
  *
- * KEDGE_FAULT is CALL:ERRNO:FIRST[:COUNT]: calls number FIRST to FIRST+COUNT-1 (default: all from FIRST on) of
- * that kind fail with that errno; ERRNO 0 makes reads and writes short instead. Calls are counted per process, and
+ * KEDGE_FAULT is CALL:ERRNO:FIRST[:COUNT][@NAME]: calls number FIRST to FIRST+COUNT-1 (default: all from FIRST on) of
+ * that kind (and with NAME: on a file of that name, where the call takes one) fail with that errno; ERRNO 0 makes reads
+ * and writes short instead. With KEDGE_FAULT_RUN they run that command, and go on. Calls are counted per process, and
  * only in processes that are confined, unless KEDGE_FAULT_ALL is set (the stock server).
  * Reads and writes count only on regular files.
  */
@@ -22,6 +23,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define NR_FCHMODAT2 452
@@ -29,6 +31,7 @@
 int __openat_2(int d, const char *path, int flags);    /* of the fortified openat */
 
 static char kind[32];
+static const char *only, *command;
 static int code, everywhere;
 static long first, count = 1L << 40;
 static atomic_long seen;
@@ -42,10 +45,25 @@ __attribute__((constructor)) static void start(void)
 {
 	const char *e = getenv("KEDGE_FAULT");
 
+	/* Copies: a program may write over its environment. */
+	only = e && strchr(e, '@') ? strdup(strchr(e, '@') + 1) : NULL;
+	command = getenv("KEDGE_FAULT_RUN") ? strdup(getenv("KEDGE_FAULT_RUN")) : NULL;
 	if (!e || sscanf(e, "%31[a-z]:%d:%ld:%ld", kind, &code, &first, &count) < 3)
 		kind[0] = 0;
 	everywhere = getenv("KEDGE_FAULT_ALL") != NULL;
 	pthread_atfork(NULL, NULL, in_child);
+}
+
+static void run(void)
+{
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		unsetenv("LD_PRELOAD");
+		execl("/bin/sh", "sh", "-c", command, (char *)NULL);
+		_exit(127);
+	}
+	waitpid(pid, NULL, 0);
 }
 
 static int hit(const char *k)
@@ -57,7 +75,19 @@ static int hit(const char *k)
 	if (!everywhere && prctl(PR_GET_SECCOMP) != 2)
 		return 0;
 	n = atomic_fetch_add(&seen, 1) + 1;
-	return n >= first && n - first < count;
+	if (n < first || n - first >= count)
+		return 0;
+	if (command)
+		run();
+	return !command;
+}
+
+static int hit_name(const char *k, const char *path)
+{
+	const char *leaf = path ? strrchr(path, '/') : NULL;
+
+	leaf = leaf ? leaf + 1 : path;
+	return (!only || (leaf && !strcmp(leaf, only))) && hit(k);
 }
 
 static int hit_file(const char *k, int fd)
@@ -68,7 +98,8 @@ static int hit_file(const char *k, int fd)
 }
 
 #define NEXT(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
-#define FAIL_AS(k) do { if (hit(k)) { errno = code; return -1; } } while (0)
+#define FAIL_IF(yes) do { if (yes) { errno = code; return -1; } } while (0)
+#define FAIL_AS(k) FAIL_IF(hit(k))
 
 /* Contents. */
 #define IO(type, name, k, buf_t, extra_decl, extra) \
@@ -127,6 +158,19 @@ CALL(fdatasync, "fsync", (int d), (d))
 CALL(fallocate, "allocate", (int d, int m, off_t o, off_t n), (d, m, o, n))
 CALL(fallocate64, "allocate", (int d, int m, off64_t o, off64_t n), (d, m, o, n))
 
+/* Looking at a name. */
+#define STAT(name, params, args) \
+	int name params \
+	{ \
+		FAIL_IF(hit_name("stat", path)); \
+		return NEXT(name) args; \
+	}
+STAT(lstat, (const char *path, struct stat *st), (path, st))
+STAT(lstat64, (const char *path, struct stat64 *st), (path, st))
+STAT(fstatat, (int d, const char *path, struct stat *st, int f), (d, path, st, f))
+STAT(fstatat64, (int d, const char *path, struct stat64 *st, int f), (d, path, st, f))
+STAT(statx, (int d, const char *path, int f, unsigned m, struct statx *st), (d, path, f, m, st))
+
 ssize_t getdents64(int d, void *b, size_t n)
 {
 	FAIL_AS("list");
@@ -165,14 +209,19 @@ static const char *open_kind(int flags)
 		va_start(ap, flags); \
 		mode = flags & (O_CREAT | __O_TMPFILE) ? va_arg(ap, mode_t) : 0; \
 		va_end(ap); \
-		FAIL_AS(open_kind(flags)); \
+		FAIL_IF(hit_name(open_kind(flags), path)); \
 		return NEXT(name)(dir path, flags, mode); \
 	}
 OPEN(open, , )
 OPEN(open64, , )
 OPEN(openat, int d COMMA, d COMMA)
 OPEN(openat64, int d COMMA, d COMMA)
-CALL(__openat_2, open_kind(flags), (int d, const char *path, int flags), (d, path, flags))
+int __openat_2(int d, const char *path, int flags)
+{
+	FAIL_IF(hit_name(open_kind(flags), path));
+	return NEXT(__openat_2)(d, path, flags);
+}
+
 CALL(mkstemp, "create", (char *t), (t))
 CALL(mkstemp64, "create", (char *t), (t))
 
@@ -188,7 +237,7 @@ long syscall(long nr, ...)
 	if (nr == SYS_openat2) {
 		const struct open_how *how = (const void *)a[2];
 
-		FAIL_AS(open_kind((int)how->flags));
+		FAIL_IF(hit_name(open_kind((int)how->flags), (const char *)a[1]));
 	} else if (nr == SYS_renameat2) {
 		FAIL_AS("rename");
 	} else if (nr == NR_FCHMODAT2) {

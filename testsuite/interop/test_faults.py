@@ -80,6 +80,8 @@ def run(work, name, shim, fault, push, opts, binary=None):
     os.mkdir(top)
     src, dst = lay(top)
     before = contents(dst)
+    write_file(top + "/list", b"fresh\nnewdir/in\nolddir\n")
+    opts = [o.format(list=top + "/list") for o in opts]
     if binary:
         # Ours is confined when the transfer begins, and what it does before does not count.
         everywhere = {"KEDGE_FAULT_ALL": "1"} if binary == STOCK_350 else {}
@@ -117,7 +119,17 @@ PUSH = [
 ]
 # Faults that meet another call, or the same one on another file, in the stock server: the exit codes are compared.
 LOOSE = ("chmod", "utimes", f"write:{E.ENOSPC}:2")
-PULL = [(f"read:{E.EIO}:1", ["-a"]), (f"read:{E.EIO}:2:1", ["-aI", "--no-W"]), (f"list:{E.EIO}:1", ["-a"]), (f"read:{E.EIO}:1", ["-ac"])]
+PULL = [
+    (f"read:{E.EIO}:1", ["-a"]), (f"read:{E.EIO}:2:1", ["-aI", "--no-W"]), (f"list:{E.EIO}:1", ["-a", "--delete"]), (f"read:{E.EIO}:1", ["-ac"]),
+    # Gone, or closed, between the directory and the list; between the list and the transfer.
+    (f"stat:{E.ENOENT}:1@fresh", ["-aH", "--delete"]), (f"stat:{E.ENOENT}:1@newdir", ["-a", "--delete", "--no-i-r"]),
+    (f"stat:{E.EIO}:1@link", ["-a", "--delete"]), (f"stat:{E.EIO}:1@in", ["-a", "--delete", "--ignore-errors"]),
+    (f"stat:{E.ENOENT}:1@fresh", ["-a", "--files-from={list}"]), (f"stat:{E.ENOENT}:1@fresh", ["-a", "--files-from={list}", "--ignore-missing-args"]),
+    (f"stat:{E.ENOENT}:1@in", ["-a", "--files-from={list}", "--delete-missing-args"]),
+    (f"open:{E.ENOENT}:1@fresh", ["-a", "--delete-after"]), (f"open:{E.ENOENT}:1@in", ["-a", "--delete-delay", "-H"]),
+    (f"open:{E.EACCES}:1@changed", ["-a", "--delete-after"]), (f"open:{E.EACCES}:1@in", ["-ac", "--delete"]),
+    (f"open:{E.ENOENT}:1@fresh", ["-a", "--delete-after", "--files-from={list}"]),
+]
 
 
 @pytest.mark.parametrize("push,fault,opts", [(True, *c) for c in PUSH] + [(False, *c) for c in PULL],
@@ -126,7 +138,7 @@ def test_like_stock(work, shim, push, fault, opts):
     stock = run(work, "stock", shim, fault, push, opts, STOCK_350)
     ours = run(work, "ours", shim, fault, push, opts, KEDGE)
     tcp = run(work, "tcp", shim, fault, push, opts)
-    assert stock[0] != 0 or len(stock[1]) > 1, "the fault was not met"
+    assert stock[0] != 0 or len(stock[1]) > 1 or stock[2] != stock[4], "the fault was not met"
     for got in (ours, tcp):
         whole(*got[2:])
     assert ours[0] == tcp[0] == stock[0], (ours[1], tcp[1])

@@ -413,6 +413,9 @@ ORDERED = ["-a", "-aR | src/odd/a/sub src/./hl src/./a-dir/one",
 
 USER = ["-a", "-a --delete", "-rt", "-a --delete-after -b", "-a --inplace", "-aE --no-p", "-a --chmod=D511,F400 --delete", "-a --chown=1:2",
         "-a --groupmap=*:1", "-a --super | src/ | dst/ | empty", "-an --super | src/ | dst/ | empty", "-rlt --no-p | src/ | dst/ | empty", "-a --delay-updates --fuzzy"]
+# Where the owner has closed things: what cannot be read or listed, and what is (not) deleted then.
+USER += [o + " | src/ | dst/ | closed" for o in ("-a --delete-after", "-aL --delete-after --ignore-errors", "-ac --no-i-r --delete", "-ak -b --remove-source-files",
+                                                 "-a --inplace --no-W", "-an --no-i-r --delete")] + ["-a --files-from=list | src | dst/ | closed"]
 
 
 def empalt(top, template):
@@ -485,9 +488,25 @@ def taken(top, _):
     settle(top + "/dst", OLD)
 
 
+def closed(top, _):
+    for side, when in (("src", NEW), ("dst", OLD)):
+        at = f"{top}/{side}"
+        for name in ("shut/in", "sealed/in", "listed/in", "open/file", "nofile", "blind/in/deep", "same"):
+            put(at, name, b"" if name == "same" else f"{side} {name}".encode(), mtime=NEW if name == "same" else when)
+        settle(at, when)
+    for name in ("extra", "open/extra", "shut/extra"):
+        put(top + "/dst", name)
+    os.symlink("shut/in", top + "/src/link")
+    with open(top + "/list", "w") as f:
+        f.write("nofile\nshut/in\nsealed\nnotthere\nopen/file\nlisted/in\n")
+    for name, mode in (("src/nofile", 0), ("src/shut", 0), ("src/sealed", 0o111), ("src/listed", 0o444), ("dst/blind", 0o111), ("dst/listed", 0o500),
+                       ("dst/open/file", 0o200)):
+        os.chmod(f"{top}/{name}", mode)
+
+
 @pytest.fixture(scope="module")
 def pair():
-    with Pair({**LAYOUTS, "empalt": empalt, "groups": groups, "taken": taken}) as p:
+    with Pair({**LAYOUTS, "empalt": empalt, "groups": groups, "taken": taken, "closed": closed}) as p:
         yield p
 
 
