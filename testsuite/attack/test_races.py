@@ -8,11 +8,11 @@ import ctypes
 import multiprocessing
 import os
 import shutil
-import struct
 import time
 
 import pytest
-from harness import Daemon, IS_ROOT, KEDGE, LIMIT, SANITIZED, client, digest, rsh, write_file
+from harness import Daemon, IS_ROOT, KEDGE, LIMIT, SANITIZED, client, rsh, write_file
+from outside import SECRET, check_clean, fingerprint, mark, secret_in
 from takeover import HOOKS
 
 IDS = {"uid": 0, "gid": 0} if IS_ROOT else {}
@@ -20,15 +20,6 @@ AT_FDCWD, RENAME_EXCHANGE = -100, 2
 # About 60 seconds for all rows together.
 FILES, SECONDS = 40, 0.8
 NOBODY = 65534
-SECRET = b"the secret of the outside\n"
-# Nothing, partial transfer, vanished files, deletions stopped.
-CLEAN = {0, 11, 23, 24, 25}     # 11: a side directory could not be entered
-# What ends a session, as in the stock server: an argument, --temp-dir or the basis of a delta turned into a link.
-REFUSED = {(3, b"failed: Too many levels of symbolic links (40)"), (1, b"The temp-dir is not a directory"),
-           (2, b"got a block match with no basis file for ")}
-# user::rw-, user:1234:rwx, group::r--, mask::rwx, other::r--
-ACL = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *e) for e in
-                                      ((1, 6, 0xffffffff), (2, 7, 1234), (4, 4, 0xffffffff), (16, 7, 0xffffffff), (32, 4, 0xffffffff)))
 
 
 def flip(a, b, target, stop, count, uid):
@@ -74,26 +65,6 @@ class Flipper:
         return self.count.value > 1000 * SECONDS
 
 
-def attributes(path):
-    """ACLs and extended attributes."""
-    try:
-        return {n: os.getxattr(path, n, follow_symlinks=False) for n in os.listxattr(path, follow_symlinks=False)}
-    except OSError:
-        return {}
-
-
-def fingerprint(top):
-    """Everything of a tree that a write, a deletion or a change of attributes would show in."""
-    out = {}
-    for d, dirs, files in os.walk(top):
-        for n in [".", *dirs, *files]:
-            p = os.path.join(d, n)
-            st = os.lstat(p)
-            out[os.path.relpath(p, top)] = (st.st_ino, st.st_mode, st.st_uid, st.st_gid, st.st_nlink, st.st_mtime_ns, st.st_ctime_ns,
-                                            attributes(p), digest(p) if n in files else len(os.listdir(p)))
-    return out
-
-
 class Place:
     """A module with files in d/a, an outside tree with files of the same names, a source and a destination of the client."""
 
@@ -110,14 +81,10 @@ class Place:
                 write_file(f"{self.out}/{where}f{i}", SECRET * 10, mtime=10**18)
         os.symlink("no target", self.src + "/d/a/link")
         os.link(self.src + "/d/a/f0", self.src + "/d/a/hard")
-        # Where the file system has them.
-        with contextlib.suppress(OSError):
-            for p in (self.src + "/d/a/deep", self.src + "/d/a/f1", self.src + "/d/a/f2", self.mod + "/d/a/deep"):
-                os.setxattr(p, "user.name", b"value")
-                os.setxattr(p, "system.posix_acl_access", ACL)
-            for p in (self.out, self.out + "/deep", self.out + "/f1", self.out + "/f2", self.out + "/deep/f1"):
-                os.setxattr(p, "user.name", SECRET)
-                os.setxattr(p, "system.posix_acl_access", ACL)
+        for p in (self.src + "/d/a/deep", self.src + "/d/a/f1", self.src + "/d/a/f2", self.mod + "/d/a/deep"):
+            mark(p, b"value")
+        for p in (self.out, self.out + "/deep", self.out + "/f1", self.out + "/f2", self.out + "/deep/f1"):
+            mark(p, SECRET)
         # Held, so that filling it does not race.
         self.a = os.open(self.mod + "/d/a", os.O_RDONLY | os.O_DIRECTORY)
         self.owner = owner
@@ -141,18 +108,6 @@ class Place:
     def daemon(self):
         return Daemon(self.work, {"m": {"path": self.mod, "read only": "no", "use chroot": "no", "munge symlinks": "no", **IDS}},
                       binary=HOOKS if self.disable else None, env={"KEDGE_DISABLE": self.disable} if self.disable else None)
-
-    def delivered_secret(self):
-        for d, _, files in os.walk(self.got):
-            for f in (".", *files):
-                p = os.path.join(d, f)
-                if SECRET in attributes(p).values():
-                    return p
-                if f != "." and not os.path.islink(p):
-                    with open(p, "rb") as h:
-                        if SECRET in h.read():
-                            return p
-        return None
 
     def race(self, what, target, args, refill=False):
         with self.daemon() as d:
@@ -178,10 +133,9 @@ class Place:
                 if r.returncode == 4 and b"not supported" in r.stderr:
                     pytest.skip(f"{args[0]}: {r.stderr.decode().splitlines()[0]}")
                 count += 1
-                assert r.returncode in CLEAN or any(r.returncode == c and t in r.stderr for c, t in REFUSED), r.stderr
-                assert b"killed by signal" not in r.stderr and b"violation" not in r.stderr, r.stderr
+                check_clean(r)
         assert fingerprint(self.out) == self.before
-        assert not self.delivered_secret()
+        assert not secret_in(self.got)
 
 
 needs_hooks = pytest.mark.skipif(not os.access(HOOKS, os.X_OK), reason=f"{HOOKS} was not built")
