@@ -1,7 +1,10 @@
 """Device nodes and specials: every type over every kind of existing target, under every policy, option and identity,
 with the stock client as the peer; and the audit trail of it.
 """
+import collections
 import contextlib
+import errno
+import json
 import os
 import re
 import shutil
@@ -17,10 +20,10 @@ from takeover import HOOKS
 pytestmark = pytest.mark.skipif(not IS_ROOT, reason="making device nodes to send needs root")
 CHR, BLK, FIFO, SOCK = stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO, stat.S_IFSOCK
 # What is sent. The mode shows what becomes of the bits that would let others in or change identity.
-TYPES = {"null": (CHR, (1, 3)), "zero": (CHR, (1, 5)), "loop": (BLK, (7, 0)), "fifo": (FIFO, (0, 0)), "sock": (SOCK, (0, 0))}
+TYPES = {"null": (CHR, (1, 3)), "zero": (CHR, (1, 5)), "loop": (BLK, (7, 0)), "white": (CHR, (0, 0)), "fifo": (FIFO, (0, 0)), "sock": (SOCK, (0, 0))}
 EXISTING = ["none", "same", "number", "file", "dir", "full", "link"]
 MODE = 0o6711
-POLICIES = {"none": "", "any": "any", "hit": "c 1:3, c 1:5, b 7:0-7", "miss": "c 5:1, b 8"}
+POLICIES = {"none": "", "any": "any", "hit": "c 1:3, c 1:5, b 7:0-7, c 0:0", "miss": "c 5:1, b 8"}
 FLAGS = {"-a": (True, True), "-rlpt --devices": (True, False), "-rlpt --specials": (False, True), "-a --no-D": (False, False),
          "-a -M--drop-D": (False, False), "-a -M--no-super": (False, True)}
 
@@ -68,16 +71,20 @@ def facts(path):
     return stat.S_IFMT(st.st_mode), st.st_rdev, stat.S_IMODE(st.st_mode), st.st_uid, st.st_ino
 
 
-def permitted(policy, kind):
-    return policy in ("any", "hit")
+def permitted(policy, t):
+    """Char 0:0, which is an overlay's whiteout, is not among "any"."""
+    return policy == "hit" or policy == "any" and t != "white"
 
 
-ROWS = [(p, f, uid, chroot) for p in POLICIES for i, f in enumerate(FLAGS) for uid in (0, 65534) for chroot in ("yes", "no")
+NEW, OLD, OLDEST = ("3.5.0", None), ("3.2.7", None), ("3.2.7", 27)
+ROWS = [(p, f, uid, chroot, NEW) for p in POLICIES for i, f in enumerate(FLAGS) for uid in (0, 65534) for chroot in ("yes", "no")
         if (i + (uid > 0) + (chroot == "no")) % 2 or f == "-a"]
+# Devices are framed in other ways by older protocols, and must be understood where they are refused too (spec 09 D5).
+ROWS += [(p, "-a", uid, "yes", peer) for p in POLICIES for uid, peer in ((0, OLD), (65534, OLD), (0, OLDEST))]
 
 
-@pytest.mark.parametrize("policy,flags,uid,chroot", ROWS, ids=[f"{p} {f} uid {u} chroot {c}" for p, f, u, c in ROWS])
-def test_matrix(work, policy, flags, uid, chroot):
+@pytest.mark.parametrize("policy,flags,uid,chroot,peer", ROWS, ids=lambda x: " ".join(map(str, x)) if isinstance(x, tuple) else str(x))
+def test_matrix(work, policy, flags, uid, chroot, peer):
     src, mod = work + "/src", work + "/mod"
     make_source(src)
     os.mkdir(mod)
@@ -87,7 +94,7 @@ def test_matrix(work, policy, flags, uid, chroot):
     if POLICIES[policy]:
         params["device nodes"] = POLICIES[policy]
     with Daemon(work, {"m": params}) as d:
-        r = client([*flags.split(), src + "/", d.url("m/")])
+        r = client([*flags.split(), src + "/", d.url("m/")], *peer)
         assert not d.wait_idle()
         log = d.read_log()
     devices, specials = FLAGS[flags]
@@ -97,7 +104,7 @@ def test_matrix(work, policy, flags, uid, chroot):
         t, e = name.split("-")
         kind, dev = TYPES[t]
         is_dev = kind in (CHR, BLK)
-        makes = specials if not is_dev else devices and permitted(policy, kind)
+        makes = specials if not is_dev else devices and permitted(policy, t)
         now = facts(f"{mod}/{name}")
         if not makes:
             if now != old:
@@ -131,18 +138,80 @@ def audit(log, policy, devices):
     if not devices:
         assert not lines
         return
-    for t in ("null", "zero", "loop"):
+    for t in ("null", "zero", "loop", "white"):
         kind, (major, minor) = TYPES[t]
         for e in EXISTING:
             mine = [x for x in lines if f'path="{t}-{e}"' in x]
-            if e == "same" and permitted(policy, kind):
+            if e == "same" and permitted(policy, t):
                 continue  # nothing to make
             assert len(mine) == 1, (t, e, mine)
             m = re.search(r"client=127\.0\.0\.1 user= module=m .* type=(.) dev=(\d+):(\d+) verdict=(\w+) rule=\"([^\"]*)\"", mine[0])
             assert m, mine[0]
             assert (m[1], int(m[2]), int(m[3])) == ("c" if kind == CHR else "b", major, minor)
-            assert m[4] == ("done" if permitted(policy, kind) else "refused")
-            assert (m[5] == "none") == (not permitted(policy, kind)), mine[0]
+            assert m[4] == ("done" if permitted(policy, t) else "refused")
+            assert (m[5] == "none") == (not permitted(policy, t)), mine[0]
+
+
+FORGED = [b'x" type=c dev=1:3 verdict=done rule="any', b"new\nline device session=1 client=9.9.9.9 verdict=done", b"back\\slash\\#040",
+          b"\x1b[31m", b"bad\xff\xfe", b"a=b c", b"\xe2\x80\xae"]
+RECORD = re.compile(r'\d{4}-\d\d-\d\dT[\d:.]+Z device session=(?P<session>\S+) client=(?P<client>\S+) user=(?P<user>\S*) module=(?P<module>\S+) '
+                    r'op=(?P<op>[A-Z]+) path="(?P<path>[!-~]*?)"(?: to="(?P<to>[!-~]*?)")? type=(?P<type>[cb]) dev=(?P<dev>\d+:\d+) '
+                    r'verdict=(?P<verdict>[a-z]+) rule="(?P<rule>[^"]*)" errno=(?P<errno>\d+)')
+
+
+def parse(log, form):
+    """The records of the log as dictionaries, names as bytes; every line that begins like one is one."""
+    for line in log.split("\n"):
+        if form == "json" and line:
+            r = json.loads(line)
+            if r["event"] == "device":
+                for n in ("path", "to"):
+                    if n in r:
+                        r[n] = bytes.fromhex(r[n + "_hex"]) if n + "_hex" in r else r[n].encode()
+                yield {**r, "errno": str(r["errno"])}
+        elif re.match(r"\S+ device ", line):
+            r = RECORD.fullmatch(line).groupdict()
+            for n in ("path", "to"):
+                if r[n] is not None:
+                    r[n] = re.sub(rb"\\#(\d{3})", lambda m: bytes([int(m[1], 8)]), r[n].encode())
+            yield {k: v for k, v in r.items() if v is not None}
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_audit_records(work, form):
+    """Every request has its record with every fact and verdict, whatever the names try to add."""
+    for d in ("src", "new", "dirs/theirs"):
+        os.makedirs(f"{work}/{d}")
+    for name in FORGED:
+        for suffix, minor in ((b"", 3), (b".no", 1)):
+            os.mknod(os.fsencode(work) + b"/src/" + name + suffix, CHR | 0o600, os.makedev(1, minor))
+        os.link(os.fsencode(work) + b"/src/" + name, os.fsencode(work) + b"/src/" + name + b".link")
+        os.mknod(os.fsencode(work) + b"/new/" + name, CHR | 0o600, os.makedev(1, 5))
+    os.mknod(work + "/dirs/theirs/dev", CHR | 0o600, os.makedev(1, 3))
+    write_file(work + "/secrets", b"joe:word\n", 0o600)
+    params = one_module(work, device_nodes="c 1:3, c 1:5", auth_users="joe", secrets_file=work + "/secrets")
+    with Daemon(work, params, global_lines=["log form = json"] if form == "json" else []) as d:
+        os.mkdir(work + "/mod/theirs")
+        os.chown(work + "/mod/theirs", 1234, 0)
+        for source, code in (("src", 0), ("new", 0), ("dirs", 23)):
+            r = client(["-rbHD", f"{work}/{source}/", d.url("m/").replace("//", "//joe@")], env={"RSYNC_PASSWORD": "word"})
+            assert r.returncode == code, r.stderr
+        assert not d.wait_idle()
+        records = list(parse(d.read_log(), form))
+    assert {(r["client"], r["user"], r["module"], r["type"]) for r in records} == {("127.0.0.1", "joe", "m", "c")}
+    assert len({r["session"] for r in records}) == 3
+    seen = collections.Counter((r["op"], r["path"], r.get("to"), r["dev"], r["verdict"], r["rule"], r["errno"]) for r in records)
+    assert not [k for k, n in seen.items() if n != 1], seen
+    third, fifth = "c 1:3-3", "c 1:5-5"
+    for name in FORGED:
+        for verdict in ("granted", "done"):
+            assert seen["MKTEMP", name, None, "1:3", verdict, third, "0"] == 1, (name, seen)
+            assert seen["MKTEMP", name, None, "1:5", verdict, fifth, "0"] == 1, (name, seen)
+            # The old node goes to its backup.
+            assert sum(n for k, n in seen.items() if k[0] in ("MOVE", "LINK") and k[1:3] == (name, name + b"~") and k[4] == verdict) == 1, (name, seen)
+            assert sum(n for k, n in seen.items() if k[0] == "LINK" and k[2].endswith(b".link") and k[4] == verdict) >= len(FORGED)
+        assert seen["MKTEMP", name + b".no", None, "1:1", "refused", "none", "1"] == 1, (name, seen)
+    assert [k[4:] for k in seen if k[1] == b"theirs/dev"] == [("refused", third, str(errno.EACCES))], seen
 
 
 def one_module(work, **params):
