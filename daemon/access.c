@@ -175,6 +175,11 @@ static bool address_rule(const struct access_request *rq, const char *token, boo
 
 /* ---- the name rule ---- */
 
+bool access_is_digit_pattern(const char *token)
+{
+	return strpbrk(token, "*?[") && strpbrk(token, "0123456789") && token[strspn(token, "0123456789.*?[]-^!")] == '\0';
+}
+
 static bool name_rule(struct access_request *rq, const char *token, bool deny, bool *final)
 {
 	*final = false;
@@ -182,6 +187,9 @@ static bool name_rule(struct access_request *rq, const char *token, bool deny, b
 		*final = true;
 		return rq->resolver->netgroup(rq->resolver->ctx, token + 1, rq->host);
 	}
+	/* Meant for addresses, and a name such as 10.0.0.5.example must not pass for one. */
+	if (access_is_digit_pattern(token) && !deny)
+		return false;
 	if (wild_match_fold(token, rq->host))
 		return true;
 	if (!rq->forward || token[strspn(token, "0123456789.")] == '\0' || strpbrk(token, ":/*?["))

@@ -57,6 +57,9 @@ struct access_request {
 /* True if the list matches. deny: it is a deny list. */
 bool access_list_match(struct access_request *rq, const char *list, bool deny);
 
+/* Is it a pattern of digits and dots, which looks as if it were for addresses? */
+bool access_is_digit_pattern(const char *token);
+
 /* The decision of 06 §7.1; empty lists are absent. */
 bool access_allowed(struct access_request *rq, const char *allow, const char *deny);
 

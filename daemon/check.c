@@ -61,8 +61,8 @@ static void print_value(const struct conf *c, const struct conf_value *v, int i)
 	putchar('\n');
 }
 
-/* Reports names on the deny list that no resolver knows (spec 09 ACC-2). */
-static void check_names(const struct conf_module *m, const char *list)
+/* Reports names on the deny list that no resolver knows (spec 09 ACC-2), and patterns that match no address. */
+static void check_names(const struct conf_module *m, const char *what, const char *list, bool deny)
 {
 	while (*list) {
 		size_t n = strcspn(list, " \t,");
@@ -72,7 +72,9 @@ static void check_names(const struct conf_module *m, const char *list)
 		if (n && n < sizeof token) {
 			memcpy(token, list, n);
 			token[n] = '\0';
-			if (token[0] != '@' && !strpbrk(token, ":/*?[") && token[strspn(token, "0123456789.")]) {
+			if (access_is_digit_pattern(token))
+				warn(m, "\"%s\": %s is a pattern for names: it matches no address", what, token);
+			else if (deny && token[0] != '@' && !strpbrk(token, ":/*?[") && token[strspn(token, "0123456789.")]) {
 				if (getaddrinfo(token, NULL, NULL, &ai))
 					warn(m, "\"hosts deny\" names %s, which does not resolve: everybody will be denied", token);
 				else
@@ -163,7 +165,8 @@ static void check_module(struct daemon *d, const struct conf_module *m)
 		problems++;
 		warn(m, "%s", why);
 	}
-	check_names(m, v[CP_HOSTS_DENY].str);
+	check_names(m, "hosts allow", v[CP_HOSTS_ALLOW].str, false);
+	check_names(m, "hosts deny", v[CP_HOSTS_DENY].str, true);
 }
 
 static void print_layers(struct daemon *d, const struct conf_module *m)

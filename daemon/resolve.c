@@ -75,6 +75,8 @@ const struct resolver resolver_system = { NULL, forward, netgroup };
 /* Only what can stand in a host name goes into logs, environments and patterns. */
 static bool plain_name(const char *s)
 {
+	if (!*s)
+		return false;
 	for (; *s; s++)
 		if ((unsigned char)*s <= ' ' || *s == 0x7f)
 			return false;

@@ -201,6 +201,89 @@ def test_greetings(work, data, args):
         assert seen[1][name] == answer, name
 
 
+# ---- names of addresses ----
+
+MODULES = {"allow": {"hosts allow": "good.example"}, "allow_wild": {"hosts allow": "*.example"}, "allow_digits": {"hosts allow": "10.*"},
+           "deny": {"hosts deny": "*.example"}, "deny_unknown": {"hosts deny": "unknown"}, "open": {"pre-xfer exec": 'printf %s "$RSYNC_HOST_NAME" > @/host'},
+           "hook": {"pre-xfer exec": "echo %RSYNC_HOST_NAME%"}}
+# (name of the row, what the address is called, the address of that name; whether the stock daemon takes the name for more)
+REVERSE = [
+    ("good", b"good.example", "127.0.0.1", False), ("case", b"GOOD.Example", "127.0.0.1", False), ("none", b"", "", False),
+    ("no_address", b"good.example", "", False), ("spoofed", b"good.example", "10.0.0.5", False), ("other_family", b"good.example", "::1", False),
+    ("address", b"10.0.0.5", "127.0.0.1", False), ("own_address", b"127.0.0.1", "127.0.0.1", False),
+    ("digits", b"10.0.0.5.evil.example", "127.0.0.1", True), ("underscore", b"my_host.example", "127.0.0.1", False),
+    ("dot", b"good.example.", "127.0.0.1", False), ("wildcards", b"*", "127.0.0.1", False), ("netgroup", b"@good", "127.0.0.1", False),
+    ("unknown", b"unknown", "127.0.0.1", False), ("shell", b"a;touch$IFS@`x`.example", "127.0.0.1", False),
+    ("longest", b"n" * 91 + b".example", "127.0.0.1", False), ("too_long", b"n" * 92 + b".example", "127.0.0.1", False),
+    ("control", b"x\n2026/01/01 00:00:00 [1] forged\x1b[2J.example", "127.0.0.1", True), ("blank", b"a b.example", "127.0.0.1", True),
+]
+
+
+@pytest.fixture(scope="module")
+def named(tmp_path_factory):
+    """Both daemons with a resolver that answers as the test says: (directory, a function that sets the answer, daemons)."""
+    top = tmp_path_factory.mktemp("named")
+    os.mkdir(top / "data")
+    write_file(str(top / "data/one"), b"one\n")
+    subprocess.run([os.environ.get("CC", "cc"), "-shared", "-fPIC", "-O1", "-o", top / "names.so", os.path.dirname(__file__) + "/names.c", "-ldl"],
+                   check=True)
+    env = {"LD_PRELOAD": str(top / "names.so"), "KEDGE_NAMES": str(top / "answers")}
+    mods = {n: {"path": top / "data", "use chroot": "no", "transfer logging": "yes", "log format": "ITEM %h [%a] %f", **IDS,
+                **{k: v.replace("@", str(top)) for k, v in p.items()}} for n, p in MODULES.items()}
+    lines = ["forward lookup = no", "max unauthenticated per host = 100"]
+
+    def answer(name, address):
+        write_file(str(top / "answers"), f"{name.hex()}\n{address}\n".encode())
+
+    answer(b"", "")
+    with Daemon(str(top), mods, STOCK_350, [*lines, f"log file = {top}/own-log"], env=env) as a, Daemon(str(top), mods, None, lines, env=env) as b:
+        yield top, answer, (a, b)
+
+
+@pytest.mark.parametrize("row", REVERSE, ids=[r[0] for r in REVERSE])
+def test_names_of_addresses(named, row):
+    """Who is let in by name, and what the name can do in the log, to hooks and to the client."""
+    top, answer, daemons = named
+    row_name, name, address, lenient = row
+    answer(name, address)
+    seen = []
+    for d in daemons:
+        logs = [d.log, str(top / "own-log")]
+        start = [os.path.getsize(x) if os.path.exists(x) else 0 for x in logs]
+        said = {}
+        for m in MODULES:
+            if m == "open":
+                said[m] = client([f"rsync://127.0.0.1:{d.port}/{m}/one", str(top) + "/out/"]).returncode
+                continue
+            with d.connect(LIMIT) as s:
+                s.sendall(HELLO + m.encode() + b"\n")
+                s.shutdown(socket.SHUT_WR)
+                said[m] = rest(s).partition(b"\n")[2].partition(b"\n")[0]
+        d.wait_idle()
+        text = ""
+        for path, at in zip(logs, start):
+            if os.path.exists(path):
+                with open(path, errors="replace") as f:
+                    f.seek(at)
+                    text += f.read()
+        assert all(re.match(r"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[\d+\] [^\x00-\x08\x0a-\x1f\x7f]*$", x) for x in text.splitlines()), text
+        said["log"] = sorted({re.sub("(name lookup failed for [^:]*): .*", r"\1", x) for x in plain(text) if re.search("^connect|lookup|spoofed|denied|allowed|ITEM|metachar", x)})
+        with open(top / "host", "rb") as f:
+            said["hook's name"] = f.read()
+        os.unlink(top / "host")
+        shutil.rmtree(top / "out")
+        seen.append(said)
+    if row_name in ("good", "case"):
+        assert [m for m in MODULES if seen[1][m] in (0, b"@RSYNCD: OK")] == ["allow", "allow_wild", "deny_unknown", "open", "hook"]
+    if lenient:
+        # A name that is none, or that could be taken for an address, opens nothing.
+        assert seen[1]["allow_digits"].startswith(b"@ERROR: access denied") and seen[0]["open"] == seen[1]["open"]
+        assert seen[1]["hook's name"] == (name if row_name == "digits" else b"UNKNOWN")
+    else:
+        for what, value in seen[0].items():
+            assert seen[1][what] == value, what
+
+
 # ---- slots ----
 
 def hold(d, module):

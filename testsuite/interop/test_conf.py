@@ -300,6 +300,7 @@ RISKS = [
     ("limit", "memory limit = lots\n", 1, "memory limit"),
     ("sandbox", "sandbox = maybe\n", 0, '"sandbox" is neither require nor prefer'),
     ("deny_name", "hosts deny = no-such-host.invalid\n", 0, 'names no-such-host.invalid, which does not resolve: everybody will be denied'),
+    ("digits", "hosts allow = 192.168.*\n", 0, '"hosts allow": 192.168.* is a pattern for names: it matches no address'),
     ("deny_addr", "hosts deny = 10.0.0.0/8 @group *.bad ::1\n", 0, None),
     ("unknown", "no such thing = 1\n", 1, 'Unknown Parameter encountered: "no such thing"'),
     ("boolean", "list = off\n", 1, 'Badly formed boolean in configuration file: "off"'),

@@ -60,7 +60,8 @@ static void tokens(void **state)
 		{ "1.2.3.4", "Bad.Example.COM", "bad.example.com", 1, 1 }, { "1.2.3.4", "bad.example.com", "*.Example.com", 1, 1 },
 		{ "1.2.3.4", "bad.example.com", "[a-c]ad.*", 1, 1 }, { "1.2.3.4", "bad.example.com", "*.example.org", 0, 0 },
 		{ "1.2.3.4", "UNKNOWN", "unknown", 1, 1 }, { "1.2.3.4", "UNDETERMINED", "*", 1, 1 },
-		{ "127.0.0.1", "UNKNOWN", "127.0.0.*", 0, 0 },
+		{ "127.0.0.1", "UNKNOWN", "127.0.0.*", 0, 0 }, { "1.2.3.4", "10.0.0.5.evil.example", "10.0.0.*", 0, 1 },
+		{ "1.2.3.4", "10.0.0.5.evil.example", "1[0-9].?.*", 0, 1 }, { "1.2.3.4", "10.evil.example", "10.*.example", 1, 1 },
 		{ "1.2.3.4", "h.example", "@lab", 1, 1 }, { "1.2.3.4", "i.example", "@lab", 0, 0 },
 		/* forward lookup, both families */
 		{ "10.0.0.1", "UNKNOWN", "good.example", 1, 1 }, { "2001:db8::1", "UNKNOWN", "good.example", 1, 1 },
