@@ -157,6 +157,44 @@ def test_basis_gone(work, shim):
     assert any(x.startswith(b"got a block match with no basis file for") for x in ours[1])
 
 
+# The client is stopped at a moment (see faults.c) and a command changes the server's files: (push, options, moment, command).
+BY_FIRST_TEMP, BY_OPEN = "create:0:1:1", "open:0:1:1@a"
+MEANWHILE = [
+    (False, "-a", BY_FIRST_TEMP, "truncate -s 4M src/a"), (False, "-aI --no-W", BY_FIRST_TEMP, "truncate -s 4M src/a"),
+    (False, "-a", BY_FIRST_TEMP, "echo more >> src/a"), (False, "-az --inplace", BY_FIRST_TEMP, "truncate -s 4M src/a"),
+    (False, "-a --delete-after", BY_FIRST_TEMP, "truncate -s 10 src/b; echo more >> src/c; rm src/d; : > src/e"),
+    (False, "-a --remove-source-files", BY_FIRST_TEMP, "truncate -s 10 src/b; echo more >> src/c; rm src/d; : > src/e"),
+    (False, "-a --append", BY_FIRST_TEMP, "truncate -s 10 src/b; echo more >> src/c; rm src/d; : > src/e"),
+    (True, "-a --append", BY_OPEN, "echo longer >> dst/a"), (True, "-a --append", BY_OPEN, "truncate -s 5 dst/a"),
+    (True, "-a --append-verify", BY_OPEN, "echo longer >> dst/a"),
+    (True, "-a --append-verify", BY_OPEN, "truncate -s 5 dst/a"), (True, "-a --append-verify", BY_OPEN, "rm dst/a"),
+    (True, "-aI --no-W", BY_OPEN, "truncate -s 5 dst/a"),
+    (True, "-aI --no-W --inplace", BY_OPEN, "truncate -s 5 dst/a"), (True, "-aI --no-W --inplace", BY_OPEN, "rm dst/a; mkdir dst/a"),
+    (True, "-aI", BY_OPEN, "rm dst/a; mkdir dst/a"), (True, "-aI -b", BY_OPEN, "rm dst/a"), (True, "-aI", BY_OPEN, "rm -r dst; mkdir dst"),
+]
+
+
+@pytest.mark.parametrize("push,opts,moment,command", MEANWHILE, ids=[f"{'push' if m[0] else 'pull'} {m[1]} {m[3]}" for m in MEANWHILE])
+def test_changed_meanwhile(work, shim, push, opts, moment, command):
+    found = {}
+    body = bytes(range(256)) * 40
+    for who, server in (("stock", STOCK_350), ("kedge", KEDGE)):
+        top = f"{work}/{who}"
+        for name in "abcde":
+            for side in ("src", "dst"):
+                os.makedirs(f"{top}/{side}", exist_ok=True)
+                data = body * (600 if name == "a" and not push else 5)
+                write_file(f"{top}/{side}/{name}", data if side == "src" else data[:len(data) // 2], mtime=OLD + 10**9 * (side == "src"))
+        write_file(f"{top}/dst/extra", b"extra", mtime=OLD)
+        ends = [top + "/src/", f"h:{top}/dst/"] if push else [f"h:{top}/src/", top + "/dst/"]
+        env = {**fault_env(shim, moment), "KEDGE_FAULT_ALL": "1", "KEDGE_FAULT_RUN": f"cd {top}; touch met; {command}"}
+        r = client(["-i", *opts.split(), "-e", rsh(work), f"--rsync-path=env -u LD_PRELOAD {server}", *ends], env=env)
+        assert os.path.exists(top + "/met"), "the moment did not come"
+        found[who] = (r.returncode, text(r.stderr, top), sorted(r.stdout.split(b"\n")), contents(top + "/dst"), contents(top + "/src"))
+    for ours, stock in zip(found["kedge"], found["stock"]):
+        assert ours == stock
+
+
 @pytest.mark.parametrize("call", ["read", "write"])
 @pytest.mark.parametrize("push", [True, False], ids=["push", "pull"])
 @pytest.mark.parametrize("opts", [["-a"], ["-aI", "--no-W"], ["-a", "--inplace", "--no-W"], ["-az", "-S"]], ids=" ".join)
