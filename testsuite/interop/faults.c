@@ -3,7 +3,7 @@
  *
  * KEDGE_FAULT is CALL:ERRNO:FIRST[:COUNT][@NAME]: calls number FIRST to FIRST+COUNT-1 (default: all from FIRST on) of
  * that kind (and with NAME: on a file of that name, where the call takes one) fail with that errno; ERRNO 0 makes reads
- * and writes short instead. With KEDGE_FAULT_RUN they run that command, and go on. Calls are counted per process, and
+ * and writes short instead; the clock is not failed, but moved by as many seconds. With KEDGE_FAULT_RUN they run that command, and go on. Calls are counted per process, and
  * only in processes that are confined, unless KEDGE_FAULT_ALL is set (the stock server).
  * Reads and writes count only on regular files.
  */
@@ -24,6 +24,7 @@
 #include <sys/syscall.h>
 #include <sys/types.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define NR_FCHMODAT2 452
@@ -157,6 +158,26 @@ CALL(fsync, "fsync", (int d), (d))
 CALL(fdatasync, "fsync", (int d), (d))
 CALL(fallocate, "allocate", (int d, int m, off_t o, off_t n), (d, m, o, n))
 CALL(fallocate64, "allocate", (int d, int m, off64_t o, off64_t n), (d, m, o, n))
+
+/* "clock": what it says is ERRNO seconds later than it is. */
+int clock_gettime(clockid_t id, struct timespec *ts)
+{
+	int rc = NEXT(clock_gettime)(id, ts);
+
+	if (hit("clock"))
+		ts->tv_sec += code;
+	return rc;
+}
+
+time_t time(time_t *out)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	if (out)
+		*out = ts.tv_sec;
+	return ts.tv_sec;
+}
 
 /* Looking at a name. */
 #define STAT(name, params, args) \

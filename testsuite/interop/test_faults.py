@@ -195,6 +195,22 @@ def test_changed_meanwhile(work, shim, push, opts, moment, command):
         assert ours == stock
 
 
+@pytest.mark.parametrize("push,opt", [(True, "--stop-after=1"), (False, "--time-limit=2")], ids=["push", "pull"])
+def test_stop_after(work, shim, push, opt):
+    """A server whose clock jumps ends there, and nothing half received stays. (The stock server hangs up on who still sends.)"""
+    found = []
+    for who, server in (("stock", STOCK_350), ("kedge", KEDGE)):
+        src, dst = lay(f"{work}/{who}")
+        write_file(src + "/large", bytes(8_000_000), mtime=OLD)
+        env = " ".join(f"{k}={v}" for k, v in {**fault_env(shim, "clock:150:25"), **({"KEDGE_FAULT_ALL": "1"} if who == "stock" else {})}.items())
+        ends = [src + "/", f"h:{dst}/"] if push else [f"h:{src}/", dst + "/"]
+        r = client(["-a", "-M" + opt, "-e", rsh(work), f"--rsync-path=env {env} {server}", *ends])
+        found.append((r.returncode, text(r.stderr, f"{work}/{who}"), [n for n in os.listdir(dst) if n.startswith(".")]))
+    assert found[1][0] == 30 and any(b"stopping at requested limit" in s for s in found[1][1]), found
+    assert found[1][2] == found[0][2] == []
+    assert found[1] == found[0] or (push and found[0][0] in (10, 12)), found
+
+
 @pytest.mark.parametrize("call", ["read", "write"])
 @pytest.mark.parametrize("push", [True, False], ids=["push", "pull"])
 @pytest.mark.parametrize("opts", [["-a"], ["-aI", "--no-W"], ["-a", "--inplace", "--no-W"], ["-az", "-S"]], ids=" ".join)
