@@ -342,6 +342,12 @@ line' 'src/odd/-x' 'src/odd/*star'
 -a --exclude=*.o --exclude=/hl --include=sub --exclude=deep/
 -a --exclude=src | src
 -a --exclude=exe | src/exe src/text
+-aX | src/ | dst/ | attributes
+-aXF --filter='+x user.keep' --filter=': .rules' | src/ | dst/ | attributes
+-aX --filter='dir-merge,x .only' --filter='protect,x user.o*' | src/ | dst/ | attributes
+-aX --filter='.x src/sub/.only' --filter='. rules' | src/ | dst/ | attributes
+-aX --filter='-xs user.a*' --filter='+xr user.o*' --filter='-xr user.*' | src/ | dst/ | attributes
+-aX --filter='-x! user.a*' --delete | src/ | dst/ | attributes
 -a -f -_/text -f -_hl*/
 -a --include=*/ --include=*a* --exclude=*
 -a --no-i-r --files-from=list0 --from0 --delete-missing-args -R | src
@@ -488,6 +494,24 @@ def taken(top, _):
     settle(top + "/dst", OLD)
 
 
+def attributes(top, _):
+    """Attributes at the source, others at the destination; files of rules about them."""
+    values = {"src": {"user.ab": b"1", "user.a2b": b"2", "user.keep": b"3", "user.zz": b"5", "user.x/ab": b"6"},
+              "dst": {"user.ab": b"0", "user.a3": b"x", "user.other": b"y", "user.zz": b"5"}}
+    rules = {".rules": b"-x user.zz\n", "sub/.rules": b"!\n-x user.a*\n", "sub/.rsync-filter": b"-x user.a*\n- nothing\n", "sub/.only": b"- user.a*\n"}
+    for side, attrs in values.items():
+        at = f"{top}/{side}"
+        for name in ("f", "sub/g", "sub/deep/h"):
+            put(at, name, b"same", mtime=NEW)
+        for name, text in rules.items():
+            put(at, name, text, mtime=NEW)
+        for name in (".", "sub", "sub/deep", "f", "sub/g", "sub/deep/h"):
+            for key, value in attrs.items():
+                os.setxattr(f"{at}/{name}", key, value)
+        settle(at, NEW - 5)  # whole seconds: what protocol 30 does to the rest is another matter
+    put(top, "rules", b"-x user.a*\n+ f\n")
+
+
 def closed(top, _):
     for side, when in (("src", NEW), ("dst", OLD)):
         at = f"{top}/{side}"
@@ -506,7 +530,7 @@ def closed(top, _):
 
 @pytest.fixture(scope="module")
 def pair():
-    with Pair({**LAYOUTS, "empalt": empalt, "groups": groups, "taken": taken, "closed": closed}) as p:
+    with Pair({**LAYOUTS, "empalt": empalt, "groups": groups, "taken": taken, "closed": closed, "attributes": attributes}) as p:
         yield p
 
 
