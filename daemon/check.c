@@ -100,7 +100,9 @@ static bool device_mount(const struct daemon *d, const struct conf_module *m, ch
 	makes = d->root && v[CP_READ_ONLY].num <= 0;
 	opens = v[CP_DEVICE_OPEN].num > 0;
 	nodev = opfile_nodev(where);
-	if (nodev > 0 && opens)
+	if (!confine_kernel()->openat2 && (makes || opens))
+		snprintf(why, size, "connections will be refused: device nodes need openat2 (Linux 5.6)");
+	else if (nodev > 0 && opens)
 		snprintf(why, size, "\"device open\" has no effect: %s is mounted nodev", where);
 	else if (nodev > 0 && makes)
 		snprintf(why, size, "%s is mounted nodev: device nodes are stored there, and nobody can open them", where);

@@ -151,15 +151,12 @@ static bool layers_suffice(const struct connection *c, const struct confine_repo
 
 	if (!strcasecmp(want, "prefer"))
 		return true;
-	if (!confine_kernel()->openat2) {
-		log_printf("module %s: this kernel has no openat2; 'sandbox = prefer' would do without", c->m->name);
-		return false;
-	}
 	for (int i = 0; i < CONFINE_NLAYERS; i++) {
 		enum confine_state state = rep->layer[i].state;
+		bool always = (i == CONFINE_L_NAMES || i == CONFINE_L_SECCOMP) && state == CONFINE_MISSING;
 
-		if ((state == CONFINE_MISSING || state == CONFINE_SWITCHED_OFF) && (*want || (i == CONFINE_L_SECCOMP && state == CONFINE_MISSING))) {
-			log_printf("module %s requires %s; %s: %s", c->m->name, *want ? "every sandbox layer" : "seccomp",
+		if (always || (*want && (state == CONFINE_MISSING || state == CONFINE_SWITCHED_OFF))) {
+			log_printf("module %s requires %s; %s: %s", c->m->name, *want ? "every sandbox layer" : "openat2 and seccomp",
 				   confine_layer_name((enum confine_layer)i), rep->layer[i].text);
 			return false;
 		}

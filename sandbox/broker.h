@@ -125,7 +125,8 @@ struct broker {
 
 #define BROKER_NONE { .fd = -1, .lock = PTHREAD_MUTEX_INITIALIZER }
 
-/* Takes fd over. fd -1 makes a broker that answers every call with -EPERM. */
+/* Takes fd over. A negative errno in its place is what every call is answered with: -EPERM (-1) as by a policy that has no
+   node, anything else as a failure. */
 void broker_init(struct broker *bk, int fd);
 void broker_close(struct broker *bk);
 static inline bool broker_present(const struct broker *bk) { return bk->fd >= 0; }

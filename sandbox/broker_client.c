@@ -115,7 +115,7 @@ static int ask(struct broker *bk, struct broker_request *req, struct broker_repl
 	int r;
 
 	if (bk->fd < 0)
-		return -EPERM;
+		return bk->fd;
 	memset(rep, 0, sizeof *rep);
 	pthread_mutex_lock(&bk->lock);
 	r = bk->gone ? -EPIPE : exchange(bk, req, rep, fdp);

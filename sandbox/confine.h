@@ -38,6 +38,7 @@ enum confine_policy {
 };
 
 enum confine_layer {
+	CONFINE_L_NAMES,        /* the kernel resolves names beneath a directory (openat2); else a walk by components does */
 	CONFINE_L_FDS,          /* all descriptors closed but the listed ones */
 	CONFINE_L_LIMITS,       /* rlimits */
 	CONFINE_L_ROOT,         /* chroot, at the module root or at an empty directory */

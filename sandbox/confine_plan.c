@@ -351,6 +351,11 @@ void confine_plan(struct confine_plan *plan, enum confine_role role, const struc
 	else
 		confine_note(&plan->report, CONFINE_L_LIMITS, UNDER_SANITIZER ? CONFINE_PARTLY : CONFINE_HELD,
 			UNDER_SANITIZER ? "without an address-space limit" : "set");
+	if (role == CONFINE_GATE)
+		confine_note(&plan->report, CONFINE_L_NAMES, CONFINE_NOT_NEEDED, "opens nothing");
+	else
+		confine_note(&plan->report, CONFINE_L_NAMES, kernel.openat2 ? CONFINE_HELD : CONFINE_MISSING, "%s",
+			kernel.openat2 ? "resolved by the kernel" : "walked component by component; needs openat2 (Linux 5.6)");
 	plan_kernel_layers(plan);
 	plan_root(plan);
 	plan_ids(plan);

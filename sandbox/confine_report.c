@@ -23,7 +23,7 @@ static const char *const role_names[CONFINE_NROLES] = {
 };
 
 static const char *const layer_names[CONFINE_NLAYERS] = {
-	[CONFINE_L_FDS] = "descriptors", [CONFINE_L_LIMITS] = "limits", [CONFINE_L_ROOT] = "root", [CONFINE_L_IDS] = "ids",
+	[CONFINE_L_NAMES] = "names", [CONFINE_L_FDS] = "descriptors", [CONFINE_L_LIMITS] = "limits", [CONFINE_L_ROOT] = "root", [CONFINE_L_IDS] = "ids",
 	[CONFINE_L_CAPS] = "capabilities", [CONFINE_L_NNP] = "privileges", [CONFINE_L_LANDLOCK] = "landlock",
 	[CONFINE_L_NET] = "network", [CONFINE_L_SCOPE] = "scope", [CONFINE_L_SECCOMP] = "seccomp",
 };

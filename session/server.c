@@ -163,6 +163,12 @@ static int start_broker(struct server *sv, struct err *e)
 	sv->broker_handle = (struct broker_handle)BROKER_HANDLE_INIT;
 	if (!cfg.may || !at)
 		return 0;
+	sv->s.x.broker = &sv->broker;
+	/* The broker does not do without: then each node is an error, and all the rest is done. */
+	if (!confine_kernel()->openat2) {
+		broker_init(&sv->broker, -ENOSYS);
+		return 0;
+	}
 	device_policy_own(&cfg.policy);
 	cfg.root_fd = anchor_fd(at);
 	if (sender) {
@@ -176,7 +182,6 @@ static int start_broker(struct server *sv, struct err *e)
 	broker_phase_begin(&sv->broker_handle, cfg.may);
 	broker_leave(&sv->broker_handle);
 	broker_init(&sv->broker, sv->broker_handle.worker_fd);
-	sv->s.x.broker = &sv->broker;
 	return 0;
 }
 
@@ -196,7 +201,7 @@ static int confine(struct server *sv, struct err *e)
 	keep[n++] = anchor_fd(sv->reach.root);
 	if (sv->ids.chan.fd >= 0)
 		keep[n++] = sv->ids.chan.fd;
-	if (sv->s.x.broker)
+	if (sv->s.x.broker && broker_present(sv->s.x.broker))
 		keep[n++] = sv->broker.fd;
 	if (sv->logging && sv->logger->fd() >= 0)
 		keep[n++] = sv->logger->fd();
