@@ -10,8 +10,8 @@ from harness import digest
 SECRET = b"the secret of the outside\n"
 # Nothing, partial transfer, vanished files, deletions stopped.
 CLEAN = {0, 11, 23, 24, 25}     # 11: a side directory could not be entered
-# What ends a session, as in the stock server: an argument, --temp-dir or the basis of a delta turned into a link.
-REFUSED = {(3, b"failed: Too many levels of symbolic links (40)"), (1, b"The temp-dir is not a directory"),
+# What ends a session, as in the stock server: an argument, --temp-dir or the basis of a delta turned into a link or gone.
+REFUSED = {(3, b"failed: Too many levels of symbolic links (40)"), (1, b"The temp-dir is not a directory"), (1, b"The temp-dir does not exist"),
            (2, b"got a block match with no basis file for ")}
 # user::rwx, user:1234:rwx, group::r--, mask::rwx, other::r--
 ACL = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *e) for e in
@@ -48,8 +48,9 @@ def fingerprint(top):
         for n in [".", *dirs, *files]:
             p = os.path.join(d, n)
             st = os.lstat(p)
+            data = digest(p) if stat.S_ISREG(st.st_mode) else len(os.listdir(p)) if stat.S_ISDIR(st.st_mode) else None
             out[os.path.relpath(p, top)] = (st.st_ino, st.st_mode, st.st_uid, st.st_gid, st.st_nlink, st.st_mtime_ns, st.st_ctime_ns,
-                                            attributes(p), digest(p) if stat.S_ISREG(st.st_mode) else len(os.listdir(p)) if stat.S_ISDIR(st.st_mode) else None)
+                                            attributes(p), data)
     return out
 
 
@@ -69,7 +70,8 @@ def secret_in(top):
 
 class Watch:
     """inotify on the directories of a tree: opening to read leaves no other trace."""
-    EVENTS = {0x1: "read", 0x2: "written", 0x4: "attributes", 0x20: "opened", 0x40: "moved from", 0x80: "moved to", 0x100: "made", 0x200: "deleted"}
+    EVENTS = {0x1: "read", 0x2: "written", 0x4: "attributes", 0x20: "opened", 0x40: "moved from", 0x80: "moved to", 0x100: "made",
+              0x200: "deleted"}
 
     def __init__(self, top):
         libc = ctypes.CDLL(None, use_errno=True)

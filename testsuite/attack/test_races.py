@@ -1,4 +1,4 @@
-"""A local user swaps directories and files with symlinks at full speed while kedge works in them.
+"""A local user swaps directories and files with symlinks, or with directories elsewhere, at full speed while kedge works in them.
 
 Nothing outside of the module may be made, changed, deleted or delivered; what fails must fail cleanly. The runs with the
 jail and the Landlock domain switched off show that resolution alone holds; a naive program in the same place does not.
@@ -8,49 +8,104 @@ import ctypes
 import multiprocessing
 import os
 import shutil
+import stat
 import time
 
 import pytest
 from harness import Daemon, IS_ROOT, KEDGE, LIMIT, SANITIZED, client, rsh, write_file
-from outside import SECRET, check_clean, fingerprint, mark, secret_in
+from outside import SECRET, Watch, check_clean, fingerprint, mark, secret_in
 from takeover import HOOKS
 
 IDS = {"uid": 0, "gid": 0} if IS_ROOT else {}
-AT_FDCWD, RENAME_EXCHANGE = -100, 2
+RENAME_EXCHANGE = 2
 # About 60 seconds for all rows together.
 FILES, SECONDS = 40, 0.8
 NOBODY = 65534
+KINDS = ("link", "replace", "depth", "moved", "deep")
+DEEP = ["d", *(f"q{i}" for i in range(1, 12))]
 
 
-def flip(a, b, target, stop, count, uid):
+class Pair:
+    """A name in a held directory, and what comes in its place: `target` by way of a link ("link", "replace"), or the directory
+    `elsewhere` ("depth": in the module, "moved": not). To replace, it goes elsewhere for a moment."""
+
+    def __init__(self, a, kind, target, elsewhere):
+        parent, self.name = os.path.split(os.fsencode(a))
+        self.kind, self.target, self.is_file = kind, os.fsencode(os.path.relpath(target, os.fsdecode(parent))), os.path.isfile(a)
+        self.at = self.other_at = os.open(parent, os.O_RDONLY | os.O_DIRECTORY)
+        if kind == "link":
+            self.other = self.name + b".alt"
+            os.symlink(self.target, self.other, dir_fd=self.at)
+        else:
+            there, self.other = os.path.split(os.fsencode(elsewhere))
+            self.other_at = os.open(there, os.O_RDONLY | os.O_DIRECTORY)
+            self.link = self.other + b".link"
+            if kind != "replace":
+                os.mkdir(elsewhere)
+
+    def step(self, libc):
+        if self.kind != "replace":
+            libc.renameat2(self.at, self.name, self.other_at, self.other, RENAME_EXCHANGE)
+            return
+        here, away, link = (self.at, self.name), (self.other_at, self.other), (self.other_at, self.link)
+        for old, new in ((here, away), (link, here), (here, link), (away, here)):
+            libc.renameat2(*old, *new, 0)
+
+    def type(self, at, name):
+        try:
+            return stat.S_IFMT(os.lstat(name, dir_fd=at).st_mode)
+        except OSError:
+            return 0
+
+    def remove(self, at, name):
+        if self.type(at, name) == stat.S_IFDIR:
+            shutil.rmtree(name, dir_fd=at)
+        else:
+            os.unlink(name, dir_fd=at)
+
+    def mend(self):
+        """kedge puts what belongs there in the place of a link, and deletes: then the race needs new ones."""
+        here, there = self.type(self.at, self.name), self.type(self.other_at, self.other)
+        with contextlib.suppress(OSError):
+            if self.kind == "replace" and there:
+                self.remove(self.at, self.name)
+            if not here or (self.kind == "replace" and there):
+                os.rename(self.other, self.name, src_dir_fd=self.other_at, dst_dir_fd=self.at)
+        with contextlib.suppress(OSError):
+            if not self.type(self.at, self.name) and not self.is_file:
+                os.mkdir(self.name, dir_fd=self.at)
+        link = self.link if self.kind == "replace" else self.other
+        links = {"link": (here, there), "replace": (self.type(self.other_at, link),)}.get(self.kind)
+        if links and stat.S_IFLNK not in links:
+            with contextlib.suppress(OSError):
+                self.remove(self.other_at, link)
+            with contextlib.suppress(OSError):
+                os.symlink(self.target, link, dir_fd=self.other_at)
+        elif links is None:
+            with contextlib.suppress(OSError):
+                os.mkdir(self.other, dir_fd=self.other_at)
+
+
+def flip(pairs, stop, count, uid):
     if uid:
         os.setgroups([])
         os.setgid(uid)
         os.setuid(uid)
     libc = ctypes.CDLL(None, use_errno=True)
-    is_file = os.path.isfile(a)
     while not stop.value:
-        for _ in range(100):
-            libc.renameat2(AT_FDCWD, a, AT_FDCWD, b, RENAME_EXCHANGE)
+        for i in range(100):
+            pairs[i % len(pairs)].step(libc)
         count.value += 100
-        # kedge puts what belongs there in the place of a link: then the race needs a new one.
-        if not os.path.islink(a) and not os.path.islink(b):
-            with contextlib.suppress(OSError):
-                if not os.path.lexists(a):
-                    os.rename(b, a) if os.path.lexists(b) else None if is_file else os.mkdir(a)
-                shutil.rmtree(b) if os.path.isdir(b) else os.path.lexists(b) and os.unlink(b)
-            with contextlib.suppress(OSError):
-                os.symlink(target, b)
+        for p in pairs:
+            p.mend()
 
 
 class Flipper:
-    """Exchanges a with a symlink to something outside, as fast as it can. uid: whose process that is, for root."""
+    """Changes what is at some names, as fast as it can. uid: whose process that is, for root."""
 
-    def __init__(self, a, target, uid=None):
-        self.a, self.b = os.fsencode(a), os.fsencode(a + ".alt")
-        os.symlink(target, self.b)
+    def __init__(self, pairs, uid=None):
         self.stop, self.count = multiprocessing.Value("b", 0), multiprocessing.Value("L", 0)
-        self.p = multiprocessing.Process(target=flip, args=(self.a, self.b, os.fsencode(target), self.stop, self.count, uid), daemon=True)
+        self.p = multiprocessing.Process(target=flip, args=(pairs, self.stop, self.count, uid), daemon=True)
 
     def __enter__(self):
         self.p.start()
@@ -68,8 +123,8 @@ class Flipper:
 class Place:
     """A module with files in d/a, an outside tree with files of the same names, a source and a destination of the client."""
 
-    def __init__(self, work, disable=None, owner=None):
-        self.work, self.disable = work, disable
+    def __init__(self, work, disable=None, owner=None, kind="link"):
+        self.work, self.disable, self.kind = work, disable, kind
         self.mod, self.out, self.src, self.got = (os.path.join(work, n) for n in ("mod", "out", "src", "got"))
         for top in (self.mod + "/d/a/deep", self.src + "/d/a/deep", self.out + "/deep", self.mod + "/d/t", self.mod + "/d/bk", self.mod + "/d/.p",
                     self.mod + "/alt/a", self.got):
@@ -79,6 +134,10 @@ class Place:
             write_file(f"{self.src}/d/a/deep/f{i}", os.urandom(300))
             for where in ("", "deep/"):
                 write_file(f"{self.out}/{where}f{i}", SECRET * 10, mtime=10**18)
+        for i in range(1, len(DEEP) if kind == "deep" else 0):
+            for top in (self.src + "/d", self.mod + "/d", self.out):
+                os.makedirs("/".join([top, *DEEP[1:i + 1]]), exist_ok=True)
+                write_file("/".join([top, *DEEP[1:i + 1], "f1"]), SECRET if top == self.out else b"inside\n", mtime=10**18)
         os.symlink("no target", self.src + "/d/a/link")
         os.link(self.src + "/d/a/f0", self.src + "/d/a/hard")
         for p in (self.src + "/d/a/deep", self.src + "/d/a/f1", self.src + "/d/a/f2", self.mod + "/d/a/deep"):
@@ -93,7 +152,16 @@ class Place:
                 for d, _, files in os.walk(top):
                     for n in (".", *files):
                         os.chown(os.path.join(d, n), owner, owner, follow_symlinks=False)
-        self.before = fingerprint(self.out)
+        self.before, self.watch = fingerprint(self.out), Watch(self.out)
+
+    def pairs(self, what):
+        names = what.split("/")
+        if self.kind == "deep":
+            # Each in its turn: two of them are in opposite phases most of the time.
+            return [Pair("/".join([self.mod, *DEEP[:n + 1]]), "link", "/".join([self.out, *DEEP[1:n + 1]]), None)
+                    for n in (1, len(DEEP) // 2, len(DEEP) - 1)]
+        target = self.out + ("/" + names[-1] if names[-1] in ("f1", "deep") else "")
+        return [Pair(f"{self.mod}/{what}", self.kind, target, self.work + "/moved" if self.kind == "moved" else self.mod + "/elsewhere")]
 
     def fill(self):
         """The module's files, made anew where they are gone."""
@@ -109,22 +177,22 @@ class Place:
         return Daemon(self.work, {"m": {"path": self.mod, "read only": "no", "use chroot": "no", "munge symlinks": "no", **IDS}},
                       binary=HOOKS if self.disable else None, env={"KEDGE_DISABLE": self.disable} if self.disable else None)
 
-    def race(self, what, target, args, refill=False):
+    def race(self, what, args, refill=False):
         with self.daemon() as d:
-            self.run(what, target, [a.replace("URL", d.url("m")) for a in args], refill)
+            self.run(what, [a.replace("URL", d.url("m")) for a in args], refill)
             assert not d.wait_idle()
             log = d.read_log()
         assert "killed by signal" not in log and "violation" not in log, log[-3000:]
 
-    def race_server(self, what, target, args, user, refill=False):
+    def race_server(self, what, args, user, refill=False):
         """Over a remote shell, in the place of the destination or source; the racing process belongs to the owner."""
         shell = ["-e", rsh(self.work), f"--rsync-path={HOOKS if self.disable else KEDGE}"]
-        self.run(what, target, shell + [a.replace("URL", "h:" + self.mod) for a in args], refill, user=user,
+        self.run(what, shell + [a.replace("URL", "h:" + self.mod) for a in args], refill, user=user,
                  env={"KEDGE_DISABLE": self.disable} if self.disable else None)
 
-    def run(self, what, target, args, refill, **kw):
+    def run(self, what, args, refill, **kw):
         count = 0
-        with Flipper(os.path.join(self.mod, what), target, self.owner):
+        with Flipper(self.pairs(what), self.owner):
             end = time.time() + SECONDS * (3 if SANITIZED else 1)
             while time.time() < end or count < 2:
                 if refill:
@@ -134,6 +202,7 @@ class Place:
                     pytest.skip(f"{args[0]}: {r.stderr.decode().splitlines()[0]}")
                 count += 1
                 check_clean(r)
+        assert not self.watch.seen()
         assert fingerprint(self.out) == self.before
         assert not secret_in(self.got)
 
@@ -141,45 +210,44 @@ class Place:
 needs_hooks = pytest.mark.skipif(not os.access(HOOKS, os.X_OK), reason=f"{HOOKS} was not built")
 
 
-def runs(rows):
-    """Each row with every layer, and every second one with nothing but resolution."""
+def runs(rows, others=("replace", "depth", "link")):
+    """Each row with every layer, and every second one with nothing but resolution and in another of the ways."""
+    alone = [r if r[-1] in KINDS else (*r, "replace" if r[-1].endswith("f1") else others[i % len(others)]) for i, r in enumerate(rows[::2])]
+    rows = [r if r[-1] in KINDS else (*r, "link") for r in rows]
     return [pytest.param(*r, None, id=" ".join(r)) for r in rows] + [
-        pytest.param(*r, "chroot,landlock,trial", id=" ".join(r) + ", resolution alone", marks=needs_hooks) for r in rows[::2]]
+        pytest.param(*r, "chroot,landlock,trial", id=" ".join(r) + ", resolution alone", marks=needs_hooks) for r in alone]
 
 
-# options, what is exchanged; the destination is d of the module
+# options, what is exchanged, how if not with a link; the destination is d of the module
 PUSH = [
     ("-aI", "d/a"), ("-aI", "d/a/f1"), ("-aI", "d"), ("-aI --inplace", "d/a"), ("-aI --inplace", "d/a/f1"), ("-aI --delete", "d/a"),
-    ("-aI --delete-before", "d/a/deep"), ("-aHAXI", "d/a/f1"), ("-aHAXI", "d/a"), ("-aI -b", "d/a"), ("-aI -b --backup-dir=bk", "d/bk"),
-    ("-aHAXI -b", "d/a"), ("-aHAXI -b --backup-dir=bk", "d/bk"), ("-aHAXI --inplace", "d/a/f1"), ("-aHAXI --inplace", "d/a"),
-    ("-aHAXI --delete", "d/a/deep"), ("-aHAXI --delete", "d/a"), ("-aI --partial-dir=.p --delay-updates", "d/a"),
-    ("-aHAXI --partial-dir=.p --delay-updates", "d/a"), ("-aI --temp-dir=t", "d/t"), ("-aHAXI --temp-dir=t", "d/t"),
-    ("-aHI --link-dest=../alt", "alt/a"), ("-aHAXI --link-dest=../alt", "alt/a"), ("-aKI", "d/a"), ("-aHAXKI", "d/a"),
+    ("-aI --delete-before", "d/a/deep"), ("-aHAXI", "d/a/f1"), ("-aHAXI", "d/a"), ("-aI -b", "d/a", "replace"),
+    ("-aI -b --backup-dir=bk", "d/bk"), ("-aHAXI -b", "d/a"), ("-aHAXI -b --backup-dir=bk", "d/bk", "replace"),
+    ("-aHAXI --inplace", "d/a/f1"), ("-aHAXI --inplace", "d", "deep"), ("-aHAXI --delete", "d/a/deep", "moved"),
+    ("-aHAXI --delete", "d/a", "depth"), ("-aI --partial-dir=.p --delay-updates", "d/a"),
+    ("-aHAXI --partial-dir=.p --delay-updates", "d/a"), ("-aI --temp-dir=t", "d/t", "replace"), ("-aHAXI --temp-dir=t", "d/t"),
+    ("-aHI --link-dest=../alt", "alt/a", "replace"), ("-aHAXI --link-dest=../alt", "alt/a"), ("-aKI", "d/a"), ("-aHAXKI", "d", "deep"),
     ("-a --append", "d/a/f1"),
 ]
 
 
-@pytest.mark.parametrize("opts,what,disable", runs(PUSH))
-def test_push(work, opts, what, disable):
-    p = Place(work, disable)
+@pytest.mark.parametrize("opts,what,kind,disable", runs(PUSH))
+def test_push(work, opts, what, kind, disable):
+    p = Place(work, disable, kind=kind)
     p.fill()
-    target = p.out + ("/f1" if what.endswith("f1") else "/deep" if what.endswith("deep") else "")
-    p.race(what, target, [*opts.split(), p.src + "/d/", "URL/d/"])
+    p.race(what, [*opts.split(), p.src + "/d/", "URL/d/"])
 
 
-PULL = [("-a", "d/a"), ("-a", "d/a/f1"), ("-rL", "d/a"), ("-rLc", "d/a/f1"), ("-rk", "d/a"), ("-aR", "d"), ("-r --remove-source-files", "d/a"),
-        ("-aHAX", "d/a/deep"), ("-aHAX", "d/a"), ("-aHAX", "d/a/f1"), ("-aHAXL", "d/a"), ("-aHAXk", "d/a"),
-        ("-aHAX --remove-source-files", "d/a"), ("-aHAX --remove-source-files", "d/a/f1")]
+PULL = [("-a", "d/a"), ("-a", "d/a/f1"), ("-rL", "d/a"), ("-rLc", "d/a/f1", "replace"), ("-rk", "d/a"), ("-aR", "d"),
+        ("-r --remove-source-files", "d/a"), ("-aHAX", "d/a/deep", "moved"), ("-aHAX", "d", "deep"), ("-aHAX", "d/a/f1"), ("-aHAXL", "d/a"),
+        ("-aHAXk", "d/a", "replace"), ("-aHAX --remove-source-files", "d/a"), ("-aHAX --remove-source-files", "d/a/f1")]
 
 
-@pytest.mark.parametrize("opts,what,disable", runs(PULL))
-def test_pull(work, opts, what, disable):
-    p = Place(work, disable)
+@pytest.mark.parametrize("opts,what,kind,disable", runs(PULL))
+def test_pull(work, opts, what, kind, disable):
+    p = Place(work, disable, kind=kind)
     p.fill()
-    # Relative, so that it leads outside without a jail too.
-    depth = "../" * (what.count("/") + 1)
-    target = depth + "out" + ("/f1" if what.endswith("f1") else "/deep" if what.endswith("deep") else "")
-    p.race(what, target, [*opts.split(), "URL/d/", p.got + "/"], refill="remove" in opts)
+    p.race(what, [*opts.split(), "URL/d/", p.got + "/"], refill="remove" in opts)
 
 
 # No modes that follow links: there a user's own server may leave the tree.
@@ -189,13 +257,13 @@ SERVER = [("push", "-aI", "d/a"), ("push", "-aHAXI --inplace", "d/a/f1"), ("push
 
 
 @pytest.mark.parametrize("user", [None, NOBODY] if IS_ROOT else [None])
-@pytest.mark.parametrize("way,opts,what,disable", runs(SERVER))
-def test_server(work, way, opts, what, disable, user):
+@pytest.mark.parametrize("way,opts,what,kind,disable", runs(SERVER, ("replace", "link")))
+def test_server(work, way, opts, what, kind, disable, user):
     """A user's own server, and root's in the tree of somebody else."""
-    p = Place(work, disable, NOBODY if IS_ROOT else None)
+    p = Place(work, disable, NOBODY if IS_ROOT else None, kind)
     p.fill()
     args = [*opts.split(), *([p.src + "/d/", "URL/d/"] if way == "push" else ["URL/d/", p.got + "/"])]
-    p.race_server(what, p.out + ("/f1" if what.endswith("f1") else ""), args, user, "remove" in opts)
+    p.race_server(what, args, user, "remove" in opts)
 
 
 def test_a_naive_program_is_fooled(work):
@@ -203,7 +271,8 @@ def test_a_naive_program_is_fooled(work):
     p = Place(work)
     p.fill()
     written = read = 0
-    with Flipper(p.mod + "/d/a", p.out) as flipper:
+    noticed = set()
+    with Flipper(p.pairs("d/a")) as flipper:
         end = time.time() + LIMIT
         while not (read and written and flipper.live()) and time.time() < end:
             for i in range(FILES):
@@ -213,6 +282,9 @@ def test_a_naive_program_is_fooled(work):
                     if not os.path.islink(p.mod + "/d/a"):  # to check first does not help
                         with open(f"{p.mod}/d/a/f{i}", "r+b") as f:
                             f.write(b"overwritten")
+            noticed |= p.watch.seen()
             after = fingerprint(p.out)
+            p.watch.seen()      # what the line above did
             written = sum(after[k] != p.before[k] for k in p.before)
     assert read and written, (read, written)
+    assert {e.split(":")[0] for e in noticed} >= {"opened", "read", "written"}
