@@ -34,6 +34,7 @@ struct loader {
 	uint16_t file;
 	unsigned line;
 	bool failed;                            /* out of memory */
+	bool overflow;                          /* a value grew too long, which was told */
 };
 
 static void PRINTF(2, 3) tell(struct loader *l, const char *fmt, ...)
@@ -57,6 +58,19 @@ static const char *keep(struct loader *l, const char *s, size_t len)
 	if (!p)
 		l->failed = true;
 	return p ? p : "";
+}
+
+/* Variables in a value that is needed now. */
+static int expand(struct loader *l, struct buf *out, const char *text)
+{
+	if (conf_expand(out, text, NULL) == 0)
+		return 0;
+	l->failed |= out->failed;
+	if (!out->failed) {
+		tell(l, "Overflowed buf in expand_vars() trying to expand: %s", text);
+		l->overflow = true;
+	}
+	return -1;
 }
 
 /* ---- files ---- */
@@ -273,10 +287,8 @@ static void set_value(struct loader *l, struct conf_value *v, enum conf_param p,
 	case CT_BOOL3:
 	case CT_INT:
 	case CT_FACILITY:
-		if (conf_expand(&b, text, NULL) < 0) {
-			l->failed |= b.failed;
+		if (expand(l, &b, text) < 0)
 			return;
-		}
 		if (d->type == CT_INT)
 			num = parse_int(buf_str(&b));
 		else if (d->type == CT_FACILITY)
@@ -571,7 +583,7 @@ static int parse_text(struct loader *l, const char *text, size_t len)
 		enum lex_kind kind = lex_next(&lx, &name, &value, &l->line);
 
 		l->failed |= name.failed || value.failed;
-		if (l->failed)
+		if (l->failed || l->overflow)
 			return -1;
 		if (kind == LEX_END)
 			return 0;
@@ -627,23 +639,28 @@ static int finish(struct loader *l)
 	if (!l->seen_header)
 		memcpy(c->start, l->def, sizeof l->def);
 	memcpy(c->global, l->def, sizeof l->def);
+	l->path = NULL;
+	/* What the daemon itself uses must not turn into nothing: a chroot, a list of hosts. */
+	for (int i = 0; i < CP_COUNT; i++) {
+		_cleanup_buf_ struct buf b = BUF_INIT(&c->budget);
+		bool used = i < CP_MODULE_FIRST || i == CP_LOG_FILE || i == CP_SYSLOG_TAG;
+
+		if (used && (expand(l, &b, c->global[i].str) < 0 || expand(l, &b, c->start[i].str) < 0))
+			return -1;
+	}
 	c->any_reverse = c->global[CP_REVERSE_LOOKUP].num > 0;
 	for (size_t i = 0; i < c->nmodules; i++) {
 		struct conf_module *m = c->modules[i];
 
 		_cleanup_buf_ struct buf b = BUF_INIT(&c->budget);
 
-		if (conf_expand(&b, m->v[CP_NAME].str[0] ? m->v[CP_NAME].str : m->name, NULL) < 0) {
-			l->failed |= b.failed;
-			if (!b.failed)
-				tell(l, "the name of module [%s] grows too long", m->name);
+		if (expand(l, &b, m->v[CP_NAME].str[0] ? m->v[CP_NAME].str : m->name) < 0)
 			return -1;
-		}
 		m->name = keep(l, buf_str(&b), b.len);
 		if (m->v[CP_REVERSE_LOOKUP].num > 0)
 			c->any_reverse = true;
 	}
-	return l->failed ? -1 : 0;
+	return l->failed || l->overflow ? -1 : 0;
 }
 
 int conf_load(struct conf **out, const struct conf_source *src, const char *path, const char *const *dparams,

@@ -68,15 +68,23 @@ static void build_hello(struct daemon *d, struct conf *c, struct buf *hello, con
 	buf_addc(hello, '\n');
 }
 
-static void build_listing(const struct conf *c, struct buf *out)
+static void build_listing(const struct conf *c, struct buf *out, conf_report *report, void *ctx)
 {
 	_cleanup_buf_ struct buf comment = BUF_INIT(NULL);
 
 	for (size_t i = 0; i < c->nmodules; i++) {
 		const struct conf_module *m = c->modules[i];
 
-		if (m->v[CP_LIST].num > 0)
-			buf_addf(out, "%-15s\t%s\n", m->name, daemon_string(&m->v[CP_COMMENT], &comment));
+		if (m->v[CP_LIST].num <= 0)
+			continue;
+		if (m->v[CP_COMMENT].str[0] && conf_expand(&comment, m->v[CP_COMMENT].str, NULL) < 0) {
+			buf_clear(&comment);
+			buf_addf(&comment, "the comment of module %s is too long once its variables are inserted", m->name);
+			report(ctx, buf_str(&comment));
+			buf_clear(&comment);
+		}
+		buf_addf(out, "%-15s\t%s\n", m->name, buf_str(&comment));
+		buf_clear(&comment);
 	}
 }
 
@@ -93,7 +101,7 @@ int daemon_load(struct daemon *d, conf_report *report, void *ctx)
 		return -1;
 	}
 	build_hello(d, c, &hello, report, ctx);
-	build_listing(c, &listing);
+	build_listing(c, &listing, report, ctx);
 	if (hello.failed || listing.failed) {
 		buf_free(&hello);
 		buf_free(&listing);

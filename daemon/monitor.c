@@ -31,8 +31,8 @@ const char *conn_string(struct connection *c, enum conf_param p)
 	buf_clear(b);
 	if (conf_expand(b, c->m->v[p].str, c->vars) < 0) {
 		/* A value that cannot be made must not turn into an empty list or path. */
-		log_printf("the value of \"%s\" for module %s is too long once its variables are inserted", conf_defs[p].name,
-			   c->m->name);
+		log_printf("Overflowed buf in expand_vars() trying to expand: %s", c->m->v[p].str);
+		log_exit(RX_MALLOC, "Receiver");
 		_exit(RX_MALLOC);
 	}
 	return buf_str(b);

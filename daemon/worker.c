@@ -93,6 +93,20 @@ static unsigned device_powers(const struct connection *c)
 	return may | (c->read_only || !c->d->root ? 0 : BROKER_MAY_MAKE);
 }
 
+/* Is it one of the words of a list with blanks? */
+static bool has_word(const char *list, const char *word)
+{
+	size_t n;
+
+	for (; *list; list += n) {
+		list += strspn(list, " \t");
+		n = strcspn(list, " \t");
+		if (n == strlen(word) && !strncmp(list, word, n))
+			return true;
+	}
+	return false;
+}
+
 static void fill_policy(struct connection *c, struct session_policy *p)
 {
 	*p = (struct session_policy){
@@ -105,7 +119,7 @@ static void fill_policy(struct connection *c, struct session_policy *p)
 		.ignore_errors = conn_num(c, CP_IGNORE_ERRORS) > 0,
 		.ignore_nonreadable = conn_num(c, CP_IGNORE_NONREADABLE) > 0,
 		.open_noatime = conn_num(c, CP_OPEN_NOATIME),
-		.dont_compress_all = strchr(conn_string(c, CP_DONT_COMPRESS), '*') != NULL,
+		.dont_compress_all = has_word(conn_string(c, CP_DONT_COMPRESS), "*"),
 		.max_verbosity = conn_num(c, CP_MAX_VERBOSITY),
 		.bwlimit = c->d->opt.bwlimit,
 		.quota = c->quota,

@@ -15,7 +15,7 @@
 
 int words_init(struct words *w, struct budget *budget)
 {
-	*w = (struct words){ .budget = budget, .arena = arena_new(budget, 4096), .max_bytes = WORD_BYTES_MAX };
+	*w = (struct words){ .budget = budget, .arena = arena_new(budget, 4096), .max_bytes = WORD_BYTES_MAX, .max_words = WORDS_MAX };
 	return w->arena ? 0 : -1;
 }
 
@@ -61,7 +61,7 @@ int args_read(struct words *w, struct rd *r, bool nul)
 		}
 		if (!len)
 			return 0;
-		if (w->n >= WORDS_MAX || w->bytes + len > w->max_bytes)
+		if (w->n >= w->max_words || w->bytes + len > w->max_bytes)
 			return rd_fail(r, RX_PROTOCOL, "too many daemon arguments");
 		if (words_add(w, word, len) < 0)
 			return rd_fail(r, RX_MALLOC, "out of memory for arguments");

@@ -13,6 +13,7 @@ struct words {
 	const char **v;
 	int n;
 	size_t cap, bytes, max_bytes;  /* max_bytes: of all words together */
+	int max_words;
 	struct arena *arena;
 	struct budget *budget;
 };

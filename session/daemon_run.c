@@ -45,6 +45,7 @@ static int read_args(struct session *s, const struct session_start *st, struct r
 		return rd_fail(r, RX_MALLOC, "%s", rq->p.error);
 	if (rq->p.secluded && !rq->p.old_args) {
 		rq->batch2.max_bytes = rq->batch1.max_bytes - rq->batch1.bytes;
+		rq->batch2.max_words++; /* its first word is the program's name */
 		if (args_read(&rq->batch2, r, true) < 0)
 			return -1;
 		if (s->o.iconv && args_from_utf8(&rq->batch2, st->charset) < 0)

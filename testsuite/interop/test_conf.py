@@ -93,6 +93,7 @@ ROWS = [
     ("variable_name", "[%CONF_ONE%]\npath = /\n"),
     ("variable_include", "&include %CONF_TOP%/i\n" + M, "i", "[b]\n"),
     ("variable_module", "comment = %RSYNC_MODULE_NAME%\n" + M),
+    ("variable_long", "comment = %CONF_LONG%\n" + M),
     ("motd", "motd file = @/motd\n" + M, "motd", "Hello\nthere"),
     ("motd_missing", "motd file = @/none\n" + M),
     ("motd_empty", "motd file =\n" + M),
@@ -120,7 +121,7 @@ OVERRIDES = [
 # What the command line can get wrong; the end of each is exit 1 and a word on standard error.
 WRONG = [["-Mno such=1"], ["-Mcomment"], ["--port=x"], ["--foo"], ["-q"], ["--detach=1"], ["--address"], ["--bwlimit=1m"],
          ["--password-file=x"], ["--config=@/none", "--no-detach"]]
-ENV = {"CONF_ONE": "one", "CONF_EMPTY": "", "CONF_NEST": "%CONF_ONE%", "Conf_Mixed": "mixed", "CONF_NO": "no"}
+ENV = {"CONF_ONE": "one", "CONF_EMPTY": "", "CONF_NEST": "%CONF_ONE%", "Conf_Mixed": "mixed", "CONF_NO": "no", "CONF_LONG": "x" * 2048}
 
 
 def lay(top, rest):
@@ -214,9 +215,11 @@ def test_sections_that_differ_in_case_or_blanks(work, conf):
     assert kedge[0] == 1 and "differs from" in kedge[3][0]
 
 
-@pytest.mark.parametrize("name,fault", [("nul", b"[m]\ncomment = a\0b\n"), ("loop", b"&include @/rsyncd.conf\n")])
+@pytest.mark.parametrize("name,fault", [
+    ("nul", b"[m]\ncomment = a\0b\n"), ("loop", b"&include @/rsyncd.conf\n"),
+    ("boolean", b"[m]\nread only = %CONF_LONG%%CONF_LONG%\n"), ("chroot", b"daemon chroot = %CONF_LONG%%CONF_LONG%\n[m]\n"), ("log", b"[m]\n[global]\nlog file = %CONF_LONG%%CONF_LONG%\n")])
 def test_faults_kept_off_by_limits(work, name, fault):
-    """The stock daemon ends the file at the NUL, and runs out of descriptors in the loop."""
+    """The stock daemon ends the file at the NUL, runs out of descriptors in the loop, and ends when it needs a value that grows too long."""
     write_file(work + "/rsyncd.conf", fault.replace(b"@", work.encode()))
     code, got, err, log = ask(work, KEDGE)
     assert (code, got, err) == (1, b"", []) and len(log) == 2

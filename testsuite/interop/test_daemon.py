@@ -1,10 +1,11 @@
 """The daemon before a transfer: listing, motd, authentication, access, errors in rsync's words."""
+import contextlib
 import os
 import socket
 import time
 
 import pytest
-from harness import CLIENTS, Daemon, IS_ROOT, at_once, client, rest, same, write_file
+from harness import CLIENTS, Daemon, IS_ROOT, KEDGE, STOCK_350, at_once, client, rest, same, write_file
 
 IDS = {"uid": 0, "gid": 0} if IS_ROOT else {}
 
@@ -162,14 +163,24 @@ def test_handshake_errors(work, data, send, expect):
         assert not d.wait_idle()
 
 
-def test_too_many_arguments(work, data):
-    with Daemon(work, {"m": mod(data)}) as d:
-        with d.connect() as s:
-            s.sendall(b"@RSYNCD: 31.0 md5\nm\n" + b"-v\0" * 20000 + b"\0")
-            rest(s)
-        assert not d.wait_idle()
-        assert "too many daemon arguments" in d.read_log()
-        assert client([d.url("m/")]).returncode == 0
+@pytest.mark.parametrize("secluded", [False, True])
+def test_too_many_arguments(work, data, secluded):
+    """The last list that is taken, and the first one that is not."""
+    for binary in (STOCK_350, KEDGE):
+        with Daemon(work, {"m": mod(data)}, binary=binary) as d:
+            for count in (15998, 15999):
+                args = b"--server\0--sender\0-re.LsfxCIvu\0.\0" + b"m/x\0" * (count - 4) + b"\0"
+                if secluded:
+                    args = b"--server\0--sender\0-se.LsfxCIvu\0.\0\0rsync\0" + args
+                with d.connect() as s:
+                    with contextlib.suppress(ConnectionError):
+                        s.sendall(b"@RSYNCD: 31.0 md5\nm\n" + args)
+                        s.shutdown(socket.SHUT_WR)
+                    # More than the greeting comes once the arguments were taken.
+                    assert (len(rest(s)) > 60) == (count == 15998), (binary, count)
+            assert not d.wait_idle()
+        if binary == KEDGE:
+            assert d.read_log().count("too many daemon arguments") == 1
 
 
 def test_edit_of_the_configuration_is_seen_and_a_broken_one_is_not(work, data):

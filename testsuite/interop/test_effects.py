@@ -298,6 +298,17 @@ def test_compressed_size(work, opts):
         assert abs(found["kedge"][name] - size) <= 60 + size // 500, found
 
 
+def test_dont_compress(work):
+    """Of the parameter's words only * has an effect."""
+    lay(work + "/m", {"src/a.txt": TEXT})
+    mods = {n: {"path": f"{work}/m/src", "dont compress": v, **IDS} for n, v in (("some", "*.txt *.gz x* ** ?"), ("all", "*.gz *"))}
+    found = []
+    for binary in (STOCK_350, KEDGE):
+        with Daemon(work, mods, binary=binary) as d:
+            found.append([int(client(["-az", "--zc=zlib", "--out-format=%b", d.url(m + "/a.txt"), f"{work}/out{binary == KEDGE}{m}"]).stdout) for m in mods])
+    assert all(some < len(TEXT) // 3 and len(TEXT) <= all_ < len(TEXT) + 500 for some, all_ in found), found
+
+
 @pytest.mark.parametrize("threads,most", [("", 0), ("3", 3), ("400", 8)])
 def test_compress_threads(work, strace, threads, most):
     """As many workers as were asked for, and a daemon makes no more than eight."""
