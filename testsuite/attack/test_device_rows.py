@@ -3,6 +3,7 @@ import contextlib
 import os
 import shutil
 import stat
+import struct
 import subprocess
 
 import pytest
@@ -170,6 +171,35 @@ def test_nodes_on_another_mount(work, program):
         assert set(os.listdir(work + "/dst/disk")) == {"reg", *KINDS}
     finally:
         subprocess.run(["umount", "-l", work + "/dst/disk"], check=True)
+
+
+ACL = "system.posix_acl_access"
+
+
+@pytest.mark.parametrize("server", ["daemon", "kedge", *VERSIONS])
+def test_acls_of_nodes(work, server):
+    """Owner, mode, times and ACL of nodes new and old, which nobody can open."""
+    make_kinds(work + "/src")
+    os.mkdir(work + "/mod")
+    value = struct.pack("<I" + "HHI" * 5, 2, 1, 6, 2**32 - 1, 2, 4, 65534, 4, 4, 2**32 - 1, 16, 6, 2**32 - 1, 32, 0, 2**32 - 1)
+    for name, (kind, dev) in KINDS.items():
+        try:
+            os.setxattr(f"{work}/src/{name}", ACL, value)
+        except OSError as e:
+            pytest.skip(f"no ACLs here: {e}")
+        os.chown(f"{work}/src/{name}", 1234, 5678)
+        os.utime(f"{work}/src/{name}", ns=(10**18, 10**18))
+        if name in ("blk", "sock"):  # there already, with another mode
+            os.mknod(f"{work}/mod/{name}", kind | 0o600, os.makedev(*dev))
+    with Daemon(work, module(work, device_nodes="any")) if server == "daemon" else contextlib.nullcontext() as d:
+        program = KEDGE if server == "kedge" else CLIENTS.get(server)
+        where = [d.url("m/")] if d else ["-e", rsh(work), f"--rsync-path={program}", f"h:{work}/mod/"]
+        r = client(["-aA", work + "/src/", *where])
+        assert r.returncode == 0, r.stderr
+    for name, (kind, dev) in KINDS.items():
+        st = os.lstat(f"{work}/mod/{name}")
+        assert (stat.S_IFMT(st.st_mode), st.st_uid, st.st_gid, st.st_mtime_ns) == (kind, 1234, 5678, 10**18), name
+        assert os.getxattr(f"{work}/mod/{name}", ACL) == value, name
 
 
 @pytest.mark.skipif(not os.access(HOOKS, os.X_OK), reason=f"{HOOKS} was not built")

@@ -4,7 +4,7 @@ import pwd
 import shutil
 
 import pytest
-from harness import Daemon, IS_ROOT, KEDGE, STOCK_350, client, rsh
+from harness import Daemon, IS_ROOT, KEDGE, STOCK_350, at_once, client, rsh
 
 IDS = {"uid": 0, "gid": 0} if IS_ROOT else {}
 REMOTE = {"kedge": KEDGE, "stock": STOCK_350}
@@ -49,6 +49,22 @@ def test_insecure_links_of_a_module(work, chroot):
                 found[who].append((run, r.returncode, *[names(f"{top}/{n}") for n in ("mod", "out", "o")]))
                 shutil.rmtree(top)
     assert found["kedge"] == found["stock"]
+
+
+def test_one_module_in_two_ways(work):
+    """At the same time, of the same directory: what one connection may, another does not get (spec 09 T4)."""
+    make(work)
+    params = {"path": f"{work}/mod/m", "munge symlinks": "no", "use chroot": "no", **IDS}
+    with Daemon(work, {"strict": params, "loose": {**params, "insecure links": "yes"}}) as d:
+        def pull(i):
+            name = ("strict", "loose")[i % 2]
+            r = client(["-rL", d.url(f"{name}/"), f"{work}/o{i}"])
+            assert (r.returncode, os.path.exists(f"{work}/o{i}/ldir/secret")) == ((0, True) if i % 2 else (23, False)), (name, r.stderr)
+
+        for _ in range(2):
+            assert not at_once(pull, 8)
+            for i in range(8):
+                shutil.rmtree(f"{work}/o{i}")
 
 
 @pytest.mark.skipif(not IS_ROOT, reason="makes files of another user")

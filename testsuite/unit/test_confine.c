@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/securebits.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -395,6 +396,26 @@ static void state_after(void **state)
 	close(extra);
 }
 
+/* Nothing that the process could do to its ids brings a capability back, and nobody can change that. */
+static void securebits_are_locked(void **state)
+{
+	const int bits = SECBIT_NOROOT | SECBIT_NO_SETUID_FIXUP | SECBIT_NO_CAP_AMBIENT_RAISE;
+	const int locked = (bits | SECBIT_KEEP_CAPS) << 1;
+	pid_t pid = fork();
+	int status;
+
+	(void)state;
+	if (pid == 0) {
+		if (caps_lock(CAP_BIT(CAP_FOWNER) | CAP_BIT(CAP_SETPCAP)) < 0 || caps_set(CAP_BIT(CAP_FOWNER) | CAP_BIT(CAP_SETPCAP)) < 0)
+			_exit(1);
+		if (prctl(PR_GET_SECUREBITS, 0, 0, 0, 0) != (bits | locked))
+			_exit(2);
+		_exit(prctl(PR_SET_SECUREBITS, locked, 0, 0, 0) < 0 && prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0 ? DONE : 3);
+	}
+	assert_int_equal(proc_wait(pid, 20000, &status), 1);
+	assert_int_equal(proc_exit_code(status), DONE);
+}
+
 static void trial_passes(void **state)
 {
 	struct confine_dir dir = { modfd, CONFINE_WRITE };
@@ -644,6 +665,7 @@ int main(void)
 		cmocka_unit_test(gate),
 		cmocka_unit_test(broker),
 		cmocka_unit_test(state_after),
+		cmocka_unit_test(securebits_are_locked),
 		cmocka_unit_test(trial_passes),
 		cmocka_unit_test(the_report_tells),
 		cmocka_unit_test(plain_user),
