@@ -210,21 +210,13 @@ void dirs_touch_up(struct gen *g, uint32_t dir, bool last)
 	d->flags &= (uint16_t)~GD_TIME;
 }
 
-static bool time_is_off(struct gen *g, const struct gdir *d)
-{
-	char path[PATH_LIMIT + 1];
-	struct stat st;
-
-	return d->e && (d->flags & GD_DONE) && !(d->flags & (GD_SKIP | GD_MISSING)) && !g->rx->dry && !g->rx->single[0] &&
-	       sb_lstat(g->h.dest, dirs_path(d, path), ".", &st) == 0 && st.st_mtim.tv_sec != d->e->mtime;
-}
-
 void dirs_finish(struct gen *g)
 {
-	for (size_t i = 0; i < g->ndirs; i++) {
-		/* Backups may have gone into any of them. */
-		if (g->o->backup && g->o->backup_dir && time_is_off(g, &g->dirs[i]))
-			dirs_touched(g, (uint32_t)i);
+	/* The backups may have gone into one of the list's. */
+	uint32_t n = g->o->backup && g->o->backup_dir ? dirs_find(g, g->o->backup_dir) : NO_DIR;
+
+	if (n != NO_DIR)
+		dirs_touched(g, n);
+	for (size_t i = 0; i < g->ndirs; i++)
 		dirs_touch_up(g, (uint32_t)i, true);
-	}
 }

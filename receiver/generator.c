@@ -220,7 +220,7 @@ void gen_request(struct gen *g, struct gitem *it, const struct gen_req *q)
 	if (g->o->fuzzy && it->exists)
 		fuzzy_busy(g, it);
 	/* An update in place leaves the directory's time alone. */
-	if (!it->exists || !g->o->inplace || (g->o->backup && !g->o->backup_dir))
+	if (!it->exists || !g->o->inplace || g->o->backup)
 		dirs_touched(g, it->parent);
 	fill_item(g, it->ndx, iflags, q->basis, q->xname);
 	wr_item(g->out, &g->ndx, g->p->version, &g->item);

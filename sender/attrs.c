@@ -140,9 +140,11 @@ static int add_acl(struct sender *s, const struct place *p, const struct fent *e
 		n = fake ? fake_acl_decode(a->value, (size_t)n, &acl, a->acl_names) :
 			   posix_acl_decode(a->value, (size_t)n, &acl, a->acl_names);
 	if (n < 0) {
-		sender_complain(s, (int)-n, "get_acl: sys_acl_get_file(%s, %s)", place_show_entry(s, e),
-				is_default ? "ACL_TYPE_DEFAULT" : "ACL_TYPE_ACCESS");
-		return 0;
+		char listed[PATH_LIMIT + 1];
+
+		fent_path(e, listed);
+		sender_complain(s, (int)-n, "get_acl: sys_acl_get_file(%s, %s)", listed, is_default ? "ACL_TYPE_DEFAULT" : "ACL_TYPE_ACCESS");
+		return 1;
 	}
 	if (!is_default)
 		posix_acl_reduce(&acl, e->mode);
@@ -202,7 +204,7 @@ static int select_names(struct sender *s, size_t len)
 	return (int)count;
 }
 
-/* 1: *x is filled; 0: it is gone or cannot be read (said). */
+/* 1: *x is filled; 0: it is gone; -1: it cannot be read (said). */
 static int load_attr(struct sender *s, const struct place *p, const struct fent *e, const char *name, uint8_t *small, struct xattr *x)
 {
 	struct attr_source *a = s->attrs;
@@ -213,7 +215,7 @@ static int load_attr(struct sender *s, const struct place *p, const struct fent 
 	if (n < 0) {
 		sender_complain(s, (int)-n, "get_xattr_data: lgetxattr(%s,\"%s\",%zu) failed", place_show_entry(s, e), name,
 				(size_t)0);
-		return 0;
+		return -1;
 	}
 	name = wire_name(s, name);
 	*x = (struct xattr){ .name = name, .name_len = (uint32_t)strlen(name), .len = (size_t)n };
@@ -254,15 +256,20 @@ static int add_xattrs(struct sender *s, const struct place *p, const struct fent
 		return 0;
 	if (len < 0) {
 		sender_complain(s, (int)-len, "get_xattr_names: llistxattr(%s,%zu) failed", place_show_entry(s, e), sizeof a->names);
-		return 0;
+		return 1;
 	}
 	count = select_names(s, (size_t)len);
 	if (count <= 0)
 		return count;
 	if (grow(s, (size_t)count) < 0)
 		return -1;
-	for (int i = 0; i < count; i++)
-		used += (uint32_t)load_attr(s, p, e, a->sorted[i], a->small + used * XATTR_FULL_MAX, &a->v[used]);
+	for (int i = 0; i < count; i++) {
+		int rc = load_attr(s, p, e, a->sorted[i], a->small + used * XATTR_FULL_MAX, &a->v[used]);
+
+		if (rc < 0)
+			return 1;
+		used += (uint32_t)rc;
+	}
 	for (uint32_t i = 0; i < used; i++)
 		a->v[i].value = a->small + i * XATTR_FULL_MAX;
 	if (!used)
@@ -297,7 +304,7 @@ int attrs_add(struct sender *s, const struct spot *sp, const char *look, struct 
 	if (rc < 0) {
 		if (rc != -ENOENT)     /* gone again: the transfer will say so */
 			sender_complain(s, -rc, "failed to read the attributes of %s", place_show_entry(s, e));
-		return 0;
+		return rc != -ENOENT;
 	}
 	if (s->o->acls && !FENT_IS_LNK(e)) {
 		rc = add_acl(s, &p, e, false, &access);
@@ -306,7 +313,7 @@ int attrs_add(struct sender *s, const struct spot *sp, const char *look, struct 
 	}
 	if (!rc && s->o->xattrs)
 		rc = add_xattrs(s, &p, e, &xattr);
-	if (rc < 0 || (access < 0 && def < 0 && xattr < 0))
+	if (rc || (access < 0 && def < 0 && xattr < 0))
 		return rc;
 	x = flist_ext(s->set, e);
 	if (!x)

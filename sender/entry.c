@@ -213,7 +213,7 @@ static int add_checksum(struct sender *s, const struct spot *sp, const char *loo
 }
 
 /* The optional fields. */
-static int add_ext(struct sender *s, const struct spot *sp, const char *leaf, const struct stat *st, size_t link_len, struct fent *e)
+static int add_ext(struct sender *s, const struct spot *sp, const char *look, const struct stat *st, size_t link_len, struct fent *e)
 {
 	const struct xfer_opts *o = s->o;
 	bool dev = FENT_IS_DEV(e), link = FENT_IS_LNK(e) && o->links, sum = o->checksum && FENT_IS_REG(e);
@@ -237,7 +237,7 @@ static int add_ext(struct sender *s, const struct spot *sp, const char *leaf, co
 	}
 	if (atime)
 		x->atime = st->st_atim.tv_sec;
-	return sum ? add_checksum(s, sp, leaf, e, x) : 0;
+	return sum ? add_checksum(s, sp, look, e, x) : 0;
 }
 
 static mode_t list_mode(const struct sender *s, mode_t mode)
@@ -249,6 +249,8 @@ static int send_entry(struct sender *s, const struct spot *sp, const char *leaf,
 		      unsigned flags, struct fent **out)
 {
 	struct fent *e = flist_add(s->set, sp->fdir, leaf, (uint16_t)list_mode(s, st->st_mode));
+	const char *look = sp->look ? sp->look : leaf;
+	int rc;
 
 	if (!e)
 		return sender_nomem(s);
@@ -260,8 +262,15 @@ static int send_entry(struct sender *s, const struct spot *sp, const char *leaf,
 	e->nsec = st->st_mtim.tv_nsec > 0 && st->st_mtim.tv_nsec <= 999999999 ? (uint32_t)st->st_mtim.tv_nsec : 0;
 	if (S_ISREG(st->st_mode) || S_ISDIR(st->st_mode) || S_ISLNK(st->st_mode))
 		e->size = st->st_size;
-	if (add_ext(s, sp, leaf, st, link_len, e) < 0 || attrs_add(s, sp, sp->look ? sp->look : leaf, e) < 0)
+	if (add_ext(s, sp, look, st, link_len, e) < 0)
 		return -1;
+	rc = attrs_add(s, sp, look, e);
+	if (rc < 0)
+		return -1;
+	if (rc > 0) {
+		flist_unadd(s->set, e);
+		return 0;
+	}
 	if (s->o->hard_links && !S_ISDIR(st->st_mode) && (s->proto < 28 ? S_ISREG(st->st_mode) : st->st_nlink > 1) &&
 	    flist_hardlink(s->set, e, st->st_dev, st->st_ino) < 0)
 		return sender_nomem(s);

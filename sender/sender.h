@@ -273,7 +273,8 @@ char *convert_listed(struct sender *s, const char *name, size_t len, char *out);
 int attrs_init(struct sender *s, struct flist_hooks *h);
 void attrs_done(struct sender *s);
 
-/* Gathers what the options want of an entry about to be written. look: its leaf in the spot. */
+/* Gathers what the options want of an entry about to be written. look: its leaf in the spot. 0; 1: what is there cannot be
+   read (said): without it the receiver would take it from its copy, so the entry must be left out; -1: fatal. */
 int attrs_add(struct sender *s, const struct spot *sp, const char *look, struct fent *e);
 
 /* The block of s->item: reads what is wanted, and answers behind the echoed header. */

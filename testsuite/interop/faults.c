@@ -2,7 +2,7 @@
  * faults.c - makes system calls fail, for tests: preloaded into a server.
  *
  * KEDGE_FAULT is CALL:ERRNO:FIRST[:COUNT][@NAME]: calls number FIRST to FIRST+COUNT-1 (default: all from FIRST on) of
- * that kind (and with NAME: on a file of that name, where the call takes one) fail with that errno; ERRNO 0 makes reads
+ * that kind (and with NAME: on a file or an attribute of that name, where the call takes one) fail with that errno; ERRNO 0 makes reads
  * and writes short instead; the clock is not failed, but moved by as many seconds. With KEDGE_FAULT_RUN they run that command, and go on. Calls are counted per process, and
  * only in processes that are confined, unless KEDGE_FAULT_ALL is set (the stock server).
  * Reads and writes count only on regular files.
@@ -24,10 +24,13 @@
 #include <sys/syscall.h>
 #include <sys/types.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <time.h>
 #include <unistd.h>
 
 #define NR_FCHMODAT2 452
+#define NR_SETXATTRAT 463
+#define NR_LISTXATTRAT 465
 
 int __openat_2(int d, const char *path, int flags);    /* of the fortified openat */
 
@@ -192,6 +195,32 @@ STAT(fstatat, (int d, const char *path, struct stat *st, int f), (d, path, st, f
 STAT(fstatat64, (int d, const char *path, struct stat64 *st, int f), (d, path, st, f))
 STAT(statx, (int d, const char *path, int f, unsigned m, struct statx *st), (d, path, f, m, st))
 
+/* Attributes. */
+#define XATTR(type, name, k, params, args) \
+	type name params \
+	{ \
+		FAIL_IF(hit_name(k, a)); \
+		return NEXT(name) args; \
+	}
+XATTR(ssize_t, getxattr, "getxattr", (const char *p, const char *a, void *v, size_t n), (p, a, v, n))
+XATTR(ssize_t, lgetxattr, "getxattr", (const char *p, const char *a, void *v, size_t n), (p, a, v, n))
+XATTR(ssize_t, fgetxattr, "getxattr", (int d, const char *a, void *v, size_t n), (d, a, v, n))
+XATTR(int, lsetxattr, "setxattr", (const char *p, const char *a, const void *v, size_t n, int f), (p, a, v, n, f))
+XATTR(int, setxattr, "setxattr", (const char *p, const char *a, const void *v, size_t n, int f), (p, a, v, n, f))
+XATTR(int, fsetxattr, "setxattr", (int d, const char *a, const void *v, size_t n, int f), (d, a, v, n, f))
+
+ssize_t llistxattr(const char *p, char *v, size_t n)
+{
+	FAIL_AS("listxattr");
+	return NEXT(llistxattr)(p, v, n);
+}
+
+ssize_t flistxattr(int d, char *v, size_t n)
+{
+	FAIL_AS("listxattr");
+	return NEXT(flistxattr)(d, v, n);
+}
+
 ssize_t getdents64(int d, void *b, size_t n)
 {
 	FAIL_AS("list");
@@ -261,6 +290,10 @@ long syscall(long nr, ...)
 		FAIL_IF(hit_name(open_kind((int)how->flags), (const char *)a[1]));
 	} else if (nr == SYS_renameat2) {
 		FAIL_AS("rename");
+	} else if (nr == NR_SETXATTRAT || nr == NR_SETXATTRAT + 1) {
+		FAIL_IF(hit_name(nr == NR_SETXATTRAT ? "setxattr" : "getxattr", (const char *)a[3]));
+	} else if (nr == NR_LISTXATTRAT) {
+		FAIL_AS("listxattr");
 	} else if (nr == NR_FCHMODAT2) {
 		FAIL_AS("chmod");
 	}

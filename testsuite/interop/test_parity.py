@@ -235,6 +235,7 @@ BOTH = """
 -a -b --backup-dir=.bak --info=backup
 -a -b --backup-dir=bdir --suffix=_
 -a --backup-dir=../bak
+-ab --existing --backup-dir=emptydir
 -abn --info=backup --exclude=Directory* --exclude=chr
 -abI
 -a --safe-links
@@ -509,6 +510,7 @@ def attributes(top, _):
             for key, value in attrs.items():
                 os.setxattr(f"{at}/{name}", key, value)
         settle(at, NEW - 5)  # whole seconds: what protocol 30 does to the rest is another matter
+        os.utime(at, ns=(NEW, NEW))
     put(top, "rules", b"-x user.a*\n+ f\n")
 
 
