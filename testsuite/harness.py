@@ -202,6 +202,8 @@ def client(args, version="3.5.0", proto=None, cwd=None, env=None, timeout=None, 
     cmd = [CLIENTS[version]]
     if proto:
         cmd.append(f"--protocol={proto}")
+    if any(str(a).startswith("rsync://") for a in args):
+        cmd.append("--sockopts=TCP_NODELAY")    # else its small writes wait for late acknowledgements, several times 40 ms
     full = {k: v for k, v in os.environ.items() if not k.startswith("RSYNC_")}
     full.update({"LC_ALL": "C", **(env or {})})
     return subprocess.run(cmd + [str(a) for a in args], cwd=cwd, env=full, stdin=subprocess.DEVNULL,
