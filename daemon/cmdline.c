@@ -140,7 +140,7 @@ int cmdline_parse(struct daemon_opts *o, int argc, char **argv)
 	}
 	o->config = config;
 	o->address = address;
-	o->log_file = log_file;
+	o->log_file = log_file && *log_file ? log_file : NULL;
 	o->log_format = log_format;
 	o->sockopts = sockopts;
 	o->temp_dir = temp_dir;

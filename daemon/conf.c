@@ -263,8 +263,8 @@ static void parse_facility(const char *s, int *out)
 			return;
 		}
 	n = parse_int(s);
-	if (n > 0 && n <= (LOG_NFACILITIES << 3))
-		*out = n & LOG_FACMASK;
+	if (n > 0 && n <= (LOG_NFACILITIES << 3) && !(n & ~LOG_FACMASK))
+		*out = n;
 }
 
 /* Sets one value from text; a malformed one leaves what was there. */

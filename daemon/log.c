@@ -43,7 +43,7 @@ void log_prefix(char *out, size_t size)
 	snprintf(out, size, "<%d>%.32s[%ld]: ", dest.facility | LOG_NOTICE, dest.tag, (long)getpid());
 }
 
-void log_set_relay(void (*relay)(void *ctx, const char *text), void *ctx)
+void log_set_relay(void (*relay)(void *ctx, enum say_kind kind, const char *text), void *ctx)
 {
 	dest.relay = relay;
 	dest.relay_ctx = ctx;
@@ -77,13 +77,13 @@ int log_open(const char *path, const char *tag, int facility)
 		fd = open_file(path);
 	dest.fd = fd < 0 ? -1 : fd;
 	dest.facility = facility;
-	snprintf(dest.tag, sizeof dest.tag, "%s", *tag ? tag : "rsyncd");
+	snprintf(dest.tag, sizeof dest.tag, "%s", tag);
 	if (fd < 0) {
 		closelog();
 		openlog(dest.tag, LOG_PID, facility);
 		if (*path) {
 			say_errno(SAY_WARNING, -fd, "failed to open log-file %s", path);
-			say(SAY_WARNING, "Ignoring \"log file\" setting.");
+			say(SAY_INFO, "Ignoring \"log file\" setting.");
 		}
 	}
 	return old;
@@ -138,7 +138,7 @@ static void emit_text(enum say_kind kind, const char *text, size_t len)
 		char copy[LOG_MESSAGE_MAX + 1];
 
 		snprintf(copy, sizeof copy, "%.*s", (int)MIN(len, (size_t)LOG_MESSAGE_MAX), text);
-		dest.relay(dest.relay_ctx, copy);
+		dest.relay(dest.relay_ctx, kind, copy);
 	} else if (dest.fd >= 0) {
 		write_out(record, log_format_record(record, time(NULL), getpid(), text, len));
 	} else {
@@ -157,7 +157,7 @@ static void emit_event(enum say_kind kind, const char *event, const struct event
 	if (b.failed)
 		return;
 	if (dest.relay) {
-		dest.relay(dest.relay_ctx, buf_str(&b));
+		dest.relay(dest.relay_ctx, kind, buf_str(&b));
 	} else if (dest.fd >= 0) {
 		buf_addc(&b, '\n');
 		write_out(buf_str(&b), b.len);
@@ -166,8 +166,11 @@ static void emit_event(enum say_kind kind, const char *event, const struct event
 	}
 }
 
-static void one_line(enum say_kind kind, const char *text, size_t len)
+static void one_line(enum say_kind kind, const char *text, size_t len, bool quiet)
 {
+	/* A line feed inside is part of a peer's name as often as not: it is escaped, never a new record. */
+	while (len && text[len - 1] == '\n')
+		len--;
 	if (dest.json) {
 		char copy[LOG_MESSAGE_MAX + 1];
 
@@ -180,7 +183,7 @@ static void one_line(enum say_kind kind, const char *text, size_t len)
 	} else {
 		emit_text(kind, text, len);
 	}
-	if (stderr_too && kind != SAY_LOG)
+	if (stderr_too && kind != SAY_LOG && !quiet)
 		fprintf(stderr, "%.*s\n", (int)len, text);
 }
 
@@ -192,9 +195,9 @@ void log_event(const char *event, const struct event_field *f, size_t n, const c
 		emit_text(SAY_LOG, text, strlen(text));
 }
 
-void log_relayed(const char *text)
+void log_relayed(enum say_kind kind, const char *text)
 {
-	emit_text(SAY_LOG, text, strlen(text));
+	emit_text(kind, text, strlen(text));
 }
 
 void log_sink(void *ctx, enum say_kind kind, const char *text, size_t len)
@@ -202,10 +205,7 @@ void log_sink(void *ctx, enum say_kind kind, const char *text, size_t len)
 	(void)ctx;
 	if (kind == SAY_CLIENT)
 		return;
-	/* A line feed inside is part of a peer's name as often as not: it is escaped, never a new record. */
-	while (len && text[len - 1] == '\n')
-		len--;
-	one_line(kind, text, len);
+	one_line(kind, text, len, false);
 }
 
 void log_line(enum say_kind kind, const char *text)
@@ -213,9 +213,10 @@ void log_line(enum say_kind kind, const char *text)
 	log_sink(NULL, kind, text, strlen(text));
 }
 
-void log_session(void *ctx, const char *text)
+void log_session(void *ctx, enum say_kind kind, const char *text)
 {
-	log_sink(ctx, SAY_LOG, text, strlen(text));
+	(void)ctx;
+	one_line(kind, text, strlen(text), true);
 }
 
 void log_session_event(void *ctx, const char *event, const struct event_field *f, size_t n, const char *text)
@@ -237,5 +238,8 @@ void log_printf(const char *fmt, ...)
 
 void log_exit(int code, const char *role)
 {
-	log_printf("rsync error: %s (code %d) at " PACKAGE "(0) [%s=" PACKAGE_VERSION "]", exit_text(code), code, role);
+	char text[256];
+
+	snprintf(text, sizeof text, "rsync error: %s (code %d) at " PACKAGE "(0) [%s=" PACKAGE_VERSION "]", exit_text(code), code, role);
+	log_session(NULL, SAY_ERROR, text);
 }

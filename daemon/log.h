@@ -19,10 +19,10 @@
 
 struct log_dest {
 	int fd;                         /* -1: syslog */
-	char tag[64];
+	char tag[256];
 	int facility;
 	bool json;
-	void (*relay)(void *ctx, const char *text); /* instead of both, when not NULL */
+	void (*relay)(void *ctx, enum say_kind kind, const char *text); /* instead of both, when not NULL */
 	void *relay_ctx;
 };
 
@@ -36,7 +36,7 @@ int log_open(const char *path, const char *tag, int facility);
 int log_open_file(const char *path);
 /* `log form`: one JSON object a line instead of text. */
 void log_set_form(const char *form);
-void log_set_relay(void (*relay)(void *ctx, const char *text), void *ctx);
+void log_set_relay(void (*relay)(void *ctx, enum say_kind kind, const char *text), void *ctx);
 void log_to_stderr(bool on);
 int log_fd(void);
 /* What a line sent straight to the syslog socket begins with: "<PRI>TAG[PID]: ". */
@@ -50,14 +50,14 @@ void log_event(const char *event, const struct event_field *f, size_t n, const c
 #define LOG_EVENT(event, text, ...) log_event(event, (const struct event_field[]){ __VA_ARGS__ }, \
 	sizeof((const struct event_field[]){ __VA_ARGS__ }) / sizeof(struct event_field), text)
 /* A line that another process of ours has formatted, for syslog. */
-void log_relayed(const char *text);
+void log_relayed(enum say_kind kind, const char *text);
 /* "rsync: [ROLE] …" and "rsync error: TEXT (code N) at …" of a process's end. */
 void log_exit(int code, const char *role);
 
 /* For say_set_sink(): everything said goes to the log. */
 void log_sink(void *ctx, enum say_kind kind, const char *text, size_t len);
 /* For session_start.log and session_start.event. */
-void log_session(void *ctx, const char *text);
+void log_session(void *ctx, enum say_kind kind, const char *text);
 void log_session_event(void *ctx, const char *event, const struct event_field *f, size_t n, const char *text);
 
 /* Formats a record of the log file; returns its length (LF included, no NUL). out takes LOG_RECORD_MAX. */

@@ -64,6 +64,6 @@ struct worker_request { struct chan_head head; uint8_t sending, device_ops; uint
 /* refused: the pre-xfer exec said no, text is for the client. */
 struct worker_go { struct chan_head head; uint32_t refused; char text[PRE_XFER_TEXT]; };
 struct worker_arg { struct chan_head head; char text[5120]; };
-struct worker_log { struct chan_head head; char text[2048]; };
+struct worker_log { struct chan_head head; uint32_t warns; char text[2048]; };
 
 #endif

@@ -54,10 +54,10 @@ static int tell_request(void *ctx, const struct session_request *rq, char *messa
 	return a.refused ? 1 : 0;
 }
 
-static void relay_line(void *ctx, const char *text)
+static void relay_line(void *ctx, enum say_kind kind, const char *text)
 {
 	struct monitor_link *l = ctx;
-	struct worker_log m = { 0 };
+	struct worker_log m = { .warns = kind <= SAY_WARNING };
 
 	snprintf(m.text, sizeof m.text, "%s", text);
 	pthread_mutex_lock(&l->ids.lock);
@@ -353,7 +353,7 @@ static int on_log(struct chan_server *srv, const void *msg, int fd)
 	(void)fd;
 	memcpy(&m, msg, sizeof m);
 	m.text[sizeof m.text - 1] = '\0';
-	log_relayed(m.text);
+	log_relayed(m.warns ? SAY_WARNING : SAY_LOG, m.text);
 	return 0;
 }
 

@@ -24,7 +24,7 @@ static void route_sink(void *ctx, enum say_kind kind, const char *text, size_t l
 	bool info = kind == SAY_INFO || kind == SAY_CLIENT;
 
 	if (r->log && kind != SAY_CLIENT)
-		r->log(r->log_ctx, text);
+		r->log(r->log_ctx, kind, text);
 	if (kind == SAY_LOG || (info && r->quiet))
 		return;
 	/* An old protocol has no warnings; behind a remote shell there is a better way than to call them information. */

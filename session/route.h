@@ -17,7 +17,7 @@ struct route {
 	bool only_stderr;
 	struct charset *charset;   /* --iconv: text for the peer is converted to UTF-8; NULL: sent as it is */
 	bool quiet;                /* -q on a remote-shell server: no info messages */
-	void (*log)(void *ctx, const char *text);
+	void (*log)(void *ctx, enum say_kind kind, const char *text);
 	event_sink *event;         /* as log, for events; NULL: none */
 	void *log_ctx;
 };

@@ -225,7 +225,7 @@ static int confine(struct server *sv, struct err *e)
 		len = missing.len;
 		confine_report_missing(&rep, &missing);
 		if (missing.len > len)
-			sv->logger->line(NULL, buf_str(&missing));
+			sv->logger->line(NULL, SAY_LOG, buf_str(&missing));
 	}
 	return 0;
 }

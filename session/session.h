@@ -8,6 +8,7 @@
 #ifndef SESSION_SESSION_H
 #define SESSION_SESSION_H
 
+#include "base/say.h"
 #include "base/event.h"
 #include "transfer/xfer.h"
 
@@ -69,7 +70,7 @@ struct session_start {
 	struct broker *broker;  /* NULL: no devices */
 	struct charset *charset;       /* of the module's names (`charset`); NULL: --iconv is refused */
 	/* Lines and events for the daemon's log, from any thread; NULL for none. */
-	void (*log)(void *ctx, const char *text);
+	void (*log)(void *ctx, enum say_kind kind, const char *text);
 	event_sink *event;
 	void *log_ctx;
 	/* Tells the monitor the direction and the arguments once they are known; may be NULL. 0: go on. 1: the module's
@@ -84,7 +85,7 @@ int session_run_daemon(const struct session_start *st);
 struct server_logger {
 	int (*open)(const char *path);
 	int (*fd)(void);               /* of the open file, to be kept; -1: none */
-	void (*line)(void *ctx, const char *text);
+	void (*line)(void *ctx, enum say_kind kind, const char *text);
 	event_sink *event;
 };
 

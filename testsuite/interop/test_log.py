@@ -1,9 +1,11 @@
 """What a daemon logs: transfer logging and its format beside the stock daemon's, JSON events, odd names."""
+import contextlib
 import json
 import os
 import re
 import shutil
 import socket
+import stat
 
 import pytest
 from harness import Daemon, IS_ROOT, KEDGE, LIMIT, STOCK_350, client, rest, settle, write_file
@@ -148,6 +150,55 @@ def test_names_cannot_forge_lines(work):
     assert all(re.match(rb"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[\d+\] ", line) for line in lines[:-1])
     assert sum(b"forged" in line for line in lines) == 1
     assert rb"x\#0122026-01-01 00:00:00 [1] forged \#033[2J\#205 \#134#012" in b"\n".join(lines)
+
+
+# ---- syslog ----
+
+FACILITIES = "authpriv cron kern security uucp local0 local7 LOCAL3 16 17 184 nowhere -1".split()
+SYSLOG = {**{f"f{i}": {"syslog facility": n} for i, n in enumerate(FACILITIES)},
+          "tag": {"syslog tag": "mine", "syslog facility": "local1"}, "variable": {"syslog tag": "of-%RSYNC_MODULE_NAME%"}, "empty": {"syslog tag": ""},
+          "long": {"syslog tag": "x" * 200}, "file": {"log file": "@/own"}, "no_file": {"log file": "/none/log"}, "items": {"transfer logging": "yes"},
+          "refused": {"read only": "yes"}, "no_path": {"path": "@/none"}}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not IS_ROOT, reason="a mount namespace is root's to make")
+def test_syslog(work):
+    """Facility, severity and tag of every line, from a /dev/log of its own."""
+    os.makedirs(work + "/dev")
+    for minor, name in ((3, "null"), (5, "zero"), (8, "random"), (9, "urandom")):
+        os.mknod(f"{work}/dev/{name}", stat.S_IFCHR | 0o666, os.makedev(1, minor))
+        os.chmod(f"{work}/dev/{name}", 0o666)
+    os.mkdir(work + "/data")
+    write_file(work + "/data/one", b"one")
+    mods = {n: {"path": work + "/data", **IDS, **{k: v.replace("@", work) for k, v in p.items()}} for n, p in SYSLOG.items()}
+    seen = []
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.bind(work + "/dev/log")
+        os.chmod(work + "/dev/log", 0o666)
+
+        def lines():
+            got = []
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    got.append(sock.recv(9000, socket.MSG_DONTWAIT).decode())
+            got = [re.sub(r"^(<\d+>).{16}(.*?)\[\d+\]", r"\1\2", x) for x in got]
+            return sorted(re.sub(r" at \S+\(\d+\) \[(\w+)=[^]]*\]|\d+ bytes", r"\1", x) for x in got)
+
+        for name, binary in (("stock", STOCK_350), ("kedge", KEDGE)):
+            start = f"{work}/{name}"
+            write_file(start, f'#!/bin/sh\nexec unshare -m sh -c \'mount --bind {work}/dev /dev; exec {binary} "$@"\' sh "$@"\n'.encode(), 0o755)
+            said = {}
+            with Daemon(work, mods, start, ["syslog facility = local5", "syslog tag = all"], ["--log-file="]) as d:
+                d.wait_idle()
+                lines()
+                for m in SYSLOG:
+                    client([work + "/data/one", d.url(m)] if m == "refused" else ["-r", d.url(m + "/"), f"{work}/{name}-{m}"])
+                    assert not d.wait_idle()
+                    said[m] = lines()
+            seen.append(said)
+    for m, value in seen[0].items():
+        assert seen[1][m] == value, m
 
 
 EVIL = b"x\r2026/01/01 00:00:00 [1] forged \x1b[2J\x01\x7f\x85\xe4 \\#012 %s"
