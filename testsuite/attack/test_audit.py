@@ -245,16 +245,18 @@ def check_server(pid, row, user, root, caps, dirs, files=()):
     assert os.path.samefile(f"/proc/{pid}/root/.", "/" if user else root)
     with open(f"/proc/{pid}/mountinfo") as f:
         mounts = [set(line.split(" - ")[0].split()[5].split(",")) for line in f]
-    # What a broker opens it opens elsewhere.
+    # What a broker opens it opens elsewhere. Others see no mount with devices: the one root that is a mount of its own is in no list.
     if "broker" not in comm(pid):
-        assert all({"nodev", "nosuid", "noexec"} <= m for m in mounts) == (not user and row["root, if root"].endswith("nodev"))
+        shielded = not user and row["root, if root"].endswith("nodev")
+        assert (os.statvfs(f"/proc/{pid}/root/.").f_flag & SHIELD == SHIELD) == shielded
+        assert all({"nodev", "nosuid", "noexec"} <= m for m in mounts) == shielded
     held = {server_kind(n, what, dirs, dict(files)) for n, what in fds(pid).items()}
     assert held <= set(row["descriptors"].split(", ")), held
     no_core(pid)
 
 
 # (direction, options): what of them matters
-SERVERS = [("push", []), ("push", ["-X"]), ("push", ["--temp-dir=@/tmp", "--link-dest=@/alt", "-M--log-file=@/log"]),
+SERVERS = [("push", []), ("push", ["-X"]), ("push", ["-M--confine-root=@/dst"]), ("push", ["--temp-dir=@/tmp", "--link-dest=@/alt", "-M--log-file=@/log"]),
            ("pull", []), ("pull", ["--remove-source-files", "--files-from=:@/list"]), ("pull", ["--open-noatime", "-M--log-file=@/log"])]
 
 
@@ -266,12 +268,12 @@ def test_servers_are_as_documented(work, way, options, user):
         os.mkdir(f"{work}/{d}")
         os.chown(f"{work}/{d}", user or 0, user or 0)
     write_file(f"{work}/list", b"big\n")
-    push, far = way == "push", any("-dir" in o for o in options)
+    push, far, one = way == "push", any("-dir" in o for o in options), any("-root" in o for o in options)
     options = [o.replace("@", work) for o in options]
-    with Server(work, way, f"{work}/dst/" if push else f"{work}/big-pull/", options, user=user) as s:
+    with Server(work, way, "/" if one else f"{work}/dst/" if push else f"{work}/big-pull/", options, user=user) as s:
         row = rows["receiving server" if push else "sending server"]
         named = "named directories and what is open below them"
-        dirs = {f"{work}/{d}": named for d in ("dst", "tmp", "alt")} | ({work: "the jail"} if far else {}) if push else {"/": "`/` and what is open below it"}
+        dirs = {f"{work}/{d}": named for d in ("dst", "tmp", "alt")} | ({work: "the jail"} if far else {"/": named} if one and not user else {}) if push else {"/": "`/` and what is open below it"}
         words = [o.split("=")[0].removeprefix("-M") for o in options]
         root = (work if far else work + "/dst") if push else "/"
         check_server(s.pid, row, user, root, caps_with(row["capabilities, if root"], words), dirs,

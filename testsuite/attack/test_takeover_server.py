@@ -15,7 +15,7 @@ from harness import KEDGE, children, difference, snapshot, state
 from server import Server
 from takeover import ALL_LAYERS, Gdb, HOOKS, Place, acts, comm, fds, here, outcome, wait_for, why_not
 from test_takeover import (ALONE, BEHIND, BY_ERROR, CHROOT, LANDLOCK, NODEV, OPENING, PLAIN, READING, RECEIVER, RIGHTS, ROOT_ALREADY,
-                           SECCOMP, UNCOVERED, UNSEEN, judge, nodes)
+                           SECCOMP, SENDER, UNCOVERED, UNSEEN, judge, nodes)
 
 pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not() or "")
 hooks = pytest.mark.skipif(not os.access(HOOKS, os.X_OK), reason=f"{HOOKS} was not built")
@@ -56,7 +56,8 @@ def attempt(place, gdb, opener, only=None, others=()):
             known = {what: n for n, what in fds(s.pid).items() if what in (place.mod, "/")}
             root = known.get(place.mod, known.get("/", -100))
             other = wait_for("the helper", lambda: [p for p in children(s.pid) if comm(p) == "kedge-names"])[0]
-            every = acts(place, root, other, "" if place.mod in known else place.mod[1:] + "/")
+            inside = root >= 0 and os.path.samefile(f"/proc/{s.pid}/fd/{root}", place.mod)
+            every = acts(place, root, other, "" if inside else place.mod[1:] + "/")
             if todo is None:
                 todo = [n for n in every if (only is None or n in only) and n not in others]
             answers = gdb.ask(s.pid, [every[n] for n in todo])
@@ -102,6 +103,20 @@ def test_confined(work, name):
     diff = difference(before, after)
     assert {d.split(": ")[1].split()[0] for d in diff} <= ({"mode", "mtime", "xattrs"} if name == "receiver of a plain user" else set()), diff
     assert {n for n, *_ in nodes(place.mod)} <= {"node"}
+
+
+@pytest.mark.parametrize("way", ["push", "pull"])
+def test_confined_to_one_root(work, way):
+    """--confine-root, as a restricted key has it, of root: there is nothing but that directory, and no device in it."""
+    name = "receiver of root" if way == "push" else "sender of root"
+    expected = RECEIVER if way == "push" else SENDER
+    with attacked(work, name) as (gdb, place, way):
+        before = snapshot(place.out, xattrs=True)
+        options = [f"-M--confine-root={place.mod}"]
+        seen = attempt(place, gdb, lambda: Server(work, way, "/", options, size=4 << 20), expected)
+        assert snapshot(place.out, xattrs=True) == before
+    assert seen.keys() == expected.keys()
+    judge(seen, expected, None)
 
 
 # The filter switched off: what the other layers leave.
