@@ -57,7 +57,8 @@ static void print_help(void)
 
 static const char type_help[] = "(Type \"kedge --daemon --help\" for assistance with daemon mode.)\n";
 
-static int add_dparam(struct daemon_opts *o, const char *arg)
+/* arg is kept, or freed. */
+static int add_dparam(struct daemon_opts *o, char *arg)
 {
 	struct err e = { 0 };
 	size_t n = 0;
@@ -67,13 +68,16 @@ static int add_dparam(struct daemon_opts *o, const char *arg)
 		fprintf(stderr, "%s\n", e.text);
 		if (!strchr(arg, '='))
 			fputs(type_help, stderr);
+		free(arg);
 		return -1;
 	}
 	while (o->dparams && o->dparams[n])
 		n++;
 	v = realloc(o->dparams, (n + 2) * sizeof *v);
-	if (!v)
+	if (!v) {
+		free(arg);
 		return -1;
+	}
 	v[n] = arg;
 	v[n + 1] = NULL;
 	o->dparams = v;

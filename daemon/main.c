@@ -79,7 +79,7 @@ static int serve_inetd(struct daemon *d, int fd)
 static int daemon_main(int argc, char **argv)
 {
 	static struct daemon d;
-	struct buf messages = BUF_INIT(NULL);
+	_cleanup_buf_ struct buf messages = BUF_INIT(NULL);
 	struct err e = { 0 };
 	bool inetd;
 	int r, handed;

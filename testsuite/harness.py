@@ -27,6 +27,13 @@ LIMIT = 240 if SANITIZED else 60
 assert os.path.exists(f"/proc/self/task/{os.getpid()}/children"), "the kernel does not list children (CONFIG_PROC_CHILDREN)"
 
 
+def preloaded(shim, **env):
+    """Environment in which a program runs with the library shim in front of its others."""
+    if SANITIZED:
+        env["ASAN_OPTIONS"] = os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"
+    return {"LD_PRELOAD": str(shim), **env}
+
+
 def free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))

@@ -9,7 +9,7 @@ import socket
 import subprocess
 
 import pytest
-from harness import CLIENTS, Daemon, IS_ROOT, KEDGE, LIMIT, STOCK_350, client, rest, wait_for, write_file
+from harness import CLIENTS, Daemon, IS_ROOT, KEDGE, LIMIT, STOCK_350, client, preloaded, rest, wait_for, write_file
 
 pytestmark = pytest.mark.slow  # many processes: left out under the sanitizers
 
@@ -227,7 +227,7 @@ def named(tmp_path_factory):
     write_file(str(top / "data/one"), b"one\n")
     subprocess.run([os.environ.get("CC", "cc"), "-shared", "-fPIC", "-O1", "-o", top / "names.so", os.path.dirname(__file__) + "/names.c", "-ldl"],
                    check=True)
-    env = {"LD_PRELOAD": str(top / "names.so"), "KEDGE_NAMES": str(top / "answers")}
+    env = preloaded(top / "names.so", KEDGE_NAMES=str(top / "answers"))
     mods = {n: {"path": top / "data", "use chroot": "no", "transfer logging": "yes", "log format": "ITEM %h [%a] %f", **IDS,
                 **{k: v.replace("@", str(top)) for k, v in p.items()}} for n, p in MODULES.items()}
     lines = ["forward lookup = no", "max unauthenticated per host = 100"]

@@ -194,8 +194,9 @@ def test_override(work, row):
 def test_wrong_command_line(work, words):
     write_file(work + "/rsyncd.conf", b"[m]\n")
     seen = []
+    config = [] if any(w.startswith("--config") for w in words) else [f"--config={work}/rsyncd.conf"]
     for binary in (STOCK_350, KEDGE):
-        r = subprocess.run([binary, "--daemon", f"--config={work}/rsyncd.conf", *[w.replace("@", work) for w in words]],
+        r = subprocess.run([binary, "--daemon", *config, *[w.replace("@", work) for w in words]],
                            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=LIMIT)
         # The stock daemon has its parser's messages in the log alone.
         seen.append((r.returncode, r.stdout, [x for x in plain(r.stderr, work) if not x.startswith("unable to open config")]))

@@ -6,7 +6,7 @@ import re
 import subprocess
 
 import pytest
-from harness import Daemon, IS_ROOT, KEDGE, SANITIZED, STOCK_350, client, rsh, write_file
+from harness import Daemon, IS_ROOT, KEDGE, STOCK_350, client, preloaded, rsh, write_file
 
 IDS = {"uid": 0, "gid": 0} if IS_ROOT else {}
 OLD = 1_500_000_000_000_000_000
@@ -21,13 +21,6 @@ def shim(tmp_path_factory):
     path = str(top / "faults.so")
     subprocess.run([os.environ.get("CC", "cc"), "-shared", "-fPIC", "-O1", "-o", path, HERE + "/faults.c", "-ldl"], check=True)
     return path
-
-
-def fault_env(shim, fault):
-    env = {"LD_PRELOAD": shim, "KEDGE_FAULT": fault}
-    if SANITIZED:
-        env["ASAN_OPTIONS"] = os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"
-    return env
 
 
 def lay(top):
@@ -89,12 +82,12 @@ def run(work, name, shim, fault, push, opts, binary=None):
     if binary:
         # Ours is confined when the transfer begins, and what it does before does not count.
         everywhere = {"KEDGE_FAULT_ALL": "1"} if binary == STOCK_350 else {}
-        env = " ".join(f"'{k}={v}'" for k, v in {**fault_env(shim, fault), **everywhere}.items())
+        env = " ".join(f"'{k}={v}'" for k, v in {**preloaded(shim, KEDGE_FAULT=fault), **everywhere}.items())
         write_file(top + "/server", f"#!/bin/sh\nexec env {env} {binary} \"$@\"\n".encode(), 0o755)
         r = client([*opts, "-e", rsh(work), f"--rsync-path={top}/server", *([src + "/", f"h:{dst}/"] if push else [f"h:{src}/", dst + "/"])])
     else:
         mods = {"m": {"path": top, "read only": "no", "munge symlinks": "no", **IDS}}
-        with Daemon(work, mods, env=fault_env(shim, fault)) as d:
+        with Daemon(work, mods, env=preloaded(shim, KEDGE_FAULT=fault)) as d:
             r = client([*opts, *([src + "/", d.url("m/dst/")] if push else [d.url("m/src/"), dst + "/"])])
             assert not d.wait_idle()
     return r.returncode, text(r.stderr, top), contents(dst), before, contents(src)
@@ -195,7 +188,7 @@ def test_changed_meanwhile(work, shim, push, opts, moment, command):
                 write_file(f"{top}/{side}/{name}", data if side == "src" else data[:len(data) // 2], mtime=OLD + 10**9 * (side == "src"))
         write_file(f"{top}/dst/extra", b"extra", mtime=OLD)
         ends = [top + "/src/", f"h:{top}/dst/"] if push else [f"h:{top}/src/", top + "/dst/"]
-        env = {**fault_env(shim, moment), "KEDGE_FAULT_ALL": "1", "KEDGE_FAULT_RUN": f"cd {top}; touch met; {command}"}
+        env = {**preloaded(shim, KEDGE_FAULT=moment), "KEDGE_FAULT_ALL": "1", "KEDGE_FAULT_RUN": f"cd {top}; touch met; {command}"}
         r = client(["-i", *opts.split(), "-e", rsh(work), f"--rsync-path=env -u LD_PRELOAD {server}", *ends], env=env)
         assert os.path.exists(top + "/met"), "the moment did not come"
         found[who] = (r.returncode, text(r.stderr, top), sorted(r.stdout.split(b"\n")), contents(top + "/dst"), contents(top + "/src"))
@@ -210,7 +203,7 @@ def test_stop_after(work, shim, push, opt):
     for who, server in (("stock", STOCK_350), ("kedge", KEDGE)):
         src, dst = lay(f"{work}/{who}")
         write_file(src + "/large", bytes(8_000_000), mtime=OLD)
-        env = " ".join(f"{k}={v}" for k, v in {**fault_env(shim, "clock:150:25"), **({"KEDGE_FAULT_ALL": "1"} if who == "stock" else {})}.items())
+        env = " ".join(f"{k}={v}" for k, v in {**preloaded(shim, KEDGE_FAULT="clock:150:25"), **({"KEDGE_FAULT_ALL": "1"} if who == "stock" else {})}.items())
         ends = [src + "/", f"h:{dst}/"] if push else [f"h:{src}/", dst + "/"]
         r = client(["-a", "-M" + opt, "-e", rsh(work), f"--rsync-path=env {env} {server}", *ends])
         found.append((r.returncode, text(r.stderr, f"{work}/{who}"), [n for n in os.listdir(dst) if n.startswith(".")]))
