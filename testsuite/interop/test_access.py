@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 
 import pytest
@@ -284,6 +285,65 @@ def test_names_of_addresses(named, row):
             assert seen[1][what] == value, what
 
 
+# ---- PROXY headers ----
+
+MAGIC = b"\r\n\r\n\0\r\nQUIT\n"
+V4 = bytes((203, 0, 113, 9, 198, 51, 100, 1)) + struct.pack(">HH", 5555, 873)
+V6 = bytes.fromhex("20010db8" + "00" * 11 + "07" + "20010db8" + "00" * 11 + "08") + struct.pack(">HH", 5555, 873)
+
+
+def v2(command, family, payload, length=None):
+    return MAGIC + struct.pack(">BBH", command, family, len(payload) if length is None else length) + payload
+
+
+HEADERS = {
+    "v1": b"PROXY TCP4 203.0.113.9 198.51.100.1 5555 873\r\n", "v1_six": b"PROXY TCP6 2001:db8::7 2001:db8::8 5555 873\r\n",
+    "v1_unknown": b"PROXY UNKNOWN\r\n", "v1_unknown_more": b"PROXY UNKNOWN x y z\r\n", "v1_tab": b"PROXY\tTCP4\t203.0.113.9 198.51.100.1 5555 873\r\n",
+    "v1_other": b"PROXY UDP4 203.0.113.9 198.51.100.1 5555 873\r\n", "v1_lower": b"proxy TCP4 203.0.113.9 198.51.100.1 5555 873\r\n",
+    "v1_lf": b"PROXY TCP4 203.0.113.9 198.51.100.1 5555 873\n", "v1_cr": b"PROXY TCP4 203.0.113.9\r 198.51.100.1 5555 873\r\n",
+    "v1_blanks": b"PROXY TCP4  203.0.113.9 198.51.100.1 5555 873\r\n", "v1_name": b"PROXY TCP4 localhost 198.51.100.1 5555 873\r\n",
+    "v1_scope": b"PROXY TCP6 fe80::1%1 2001:db8::8 5555 873\r\n", "v1_port_0": b"PROXY TCP4 203.0.113.9 198.51.100.1 0 873\r\n",
+    "v1_words": b"PROXY TCP4 203.0.113.9 198.51.100.1 5555 873 x\r\n",
+    "v1_few": b"PROXY TCP4 203.0.113.9 198.51.100.1 5555\r\n", "v1_none": b"PROXY\r\n" + b"x" * 9,
+    "v1_longest": b"PROXY UNKNOWN " + b"x" * 91 + b"\r\n", "v1_too_long": b"PROXY UNKNOWN " + b"x" * 92 + b"\r\n", "none": b"",
+    "v2": v2(0x21, 0x11, V4), "v2_six": v2(0x21, 0x21, V6), "v2_local": v2(0x20, 0x11, V4), "v2_local_empty": v2(0x20, 0, b""),
+    "v2_unspecified": v2(0x21, 0, b"abc"), "v2_udp": v2(0x21, 0x12, V4), "v2_unix": v2(0x21, 0x31, bytes(200)), "v2_unix_216": v2(0x21, 0x31, bytes(216)),
+    "v2_too_long": v2(0x21, 0, bytes(217)), "v2_64k": v2(0x21, 0x11, V4, 0xffff), "v2_command": v2(0x22, 0x11, V4), "v2_version_1": v2(0x11, 0x11, V4),
+    "v2_version_3": v2(0x31, 0x11, V4), "v2_short": v2(0x21, 0x11, V4[:11]), "v2_six_short": v2(0x21, 0x21, V6[:35]), "v2_magic": b"\n" + v2(0x21, 0x11, V4)[1:],
+}
+# Refused by one and taken by the other: what the address is in the log of each.
+STRICTER = {"v1_port_big": (b"PROXY TCP4 203.0.113.9 198.51.100.1 70000 873\r\n", "203.0.113.9", None),
+            "v1_port_sign": (b"PROXY TCP4 203.0.113.9 198.51.100.1 -1 873\r\n", "203.0.113.9", None),
+            "v1_family": (b"PROXY TCP4 2001:db8::7 2001:db8::8 5555 873\r\n", "2001:db8::7", None),
+            "v2_tlv": (v2(0x21, 0x11, V4 + b"\x04\0\x01x"), None, "203.0.113.9"),
+            "v2_mapped": (v2(0x21, 0x21, bytes(10) + b"\xff\xff\xcb\0\x71\x09" + V6[16:]), "::ffff:203.0.113.9", "203.0.113.9")}
+
+
+def test_proxy_headers(work, data):
+    """Every header, good or bad: who the client is for the daemon, or that the connection ends without a word."""
+    seen = []
+    for binary in BINARIES:
+        with Daemon(work, {"m": {"path": data}}, binary=binary, global_lines=["max unauthenticated per host = 200"]) as d:
+            d.write_conf({"m": {"path": data}}, ["proxy protocol = yes", "proxy protocol hosts = 127.0.0.1", "reverse lookup = no",
+                                                 "max unauthenticated per host = 200"])
+            said = {}
+            for name, header in [*HEADERS.items(), *((n, h[0]) for n, h in STRICTER.items())]:
+                before = len(d.read_log())
+                with d.connect(LIMIT) as s:
+                    with contextlib.suppress(ConnectionError):
+                        s.sendall(header + HELLO + b"#list\n")
+                        s.shutdown(socket.SHUT_WR)
+                    got = rest(s)
+                d.wait_idle()
+                who = re.findall(r"connect from UNDETERMINED \((.*)\)", d.read_log()[before:])
+                assert bool(who) == got.startswith(b"@RSYNCD:"), (name, who, got)
+                said[name] = who[0] if who else None
+            seen.append(said)
+    for name in HEADERS:
+        assert seen[1][name] == seen[0][name], name
+    assert {n: (seen[0][n], seen[1][n]) for n in STRICTER} == {n: h[1:] for n, h in STRICTER.items()}
+
+
 # ---- slots ----
 
 def hold(d, module):
@@ -355,14 +415,15 @@ SILENCE = [("module", "timeout = 1", ARGS), ("smaller_of_client", "timeout = 30"
            ("client_alone", "timeout = 0", SLOW),
            ("smaller_of_module", "timeout = 1", SLOW.replace(b"=1", b"=30")),
            ("no_negotiation", "timeout = 1", ARGS.replace(b"LsfxCIvu", b"LsfxCI")),
-           ("arguments", "timeout = 1", b"--server\0")]
+           ("arguments", "timeout = 1", b"--server\0"), ("negative", "timeout = -1", SLOW)]
 
 
 @pytest.mark.parametrize("row", SILENCE, ids=[r[0] for r in SILENCE])
 def test_silence_is_cut(work, data, row):
     """A client that sends its arguments (or some of them), and then nothing."""
     seen = []
-    for i, binary in enumerate(BINARIES):
+    # A negative value turns off what the client has asked for, too, at the stock daemon.
+    for i, binary in enumerate(BINARIES if row[0] != "negative" else BINARIES[1:]):
         words = dict([row[1].split(" = ")])
         with Daemon(work, {"m": {"path": data, **IDS, **words}}, binary=binary, global_lines=[f"log file = {work}/log{i}"]) as d:
             with d.connect(LIMIT) as s:
@@ -378,7 +439,7 @@ def test_silence_is_cut(work, data, row):
                 with open(f"{work}/log{i}") as f:
                     log += f.read()
             seen.append(sorted({x for x in plain(log) if re.search("timeout|code 30", x)}))
-    assert seen[1] == seen[0] and len(seen[0]) == 2
+    assert seen[-1] == seen[0] and len(seen[0]) == 2
 
 
 # ---- early input ----
