@@ -549,8 +549,9 @@ def ways(at, push):
     if at % 2:
         yield Way(push, at // 2 % 2 == 0)
     else:
-        old = "3.2.7" if at % 3 == 0 and "3.2.7" in CLIENTS else "3.5.0"
-        yield Way(push, at // 2 % 2 == 0, 27 + at // 4 % 6, old)
+        proto = 27 + at // 4 % 6
+        older = proto < 32 and at // 2 % 3 and "3.2.7" in CLIENTS
+        yield Way(push, at // 2 % 2 == 0, proto, "3.2.7" if older else "3.5.0")
 
 
 def possible(case, way):
