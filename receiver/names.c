@@ -67,7 +67,8 @@ void rx_log_item(struct rx *rx, struct item_record *rec)
 		return;
 	/* The name as the list has it, also where a single file gets another one. */
 	fent_path(rec->e, name);
-	snprintf(path, sizeof path, "%s%s%s", rx->dest_path, rx->dest_path[0] ? "/" : "", name);
+	/* A daemon's log has the path in the module, that of a remote-shell server the name alone. */
+	snprintf(path, sizeof path, "%s%s%s", rx->x->module ? rx->dest_path : "", rx->x->module && rx->dest_path[0] ? "/" : "", name);
 	rec->path = path;
 	pthread_mutex_lock(&rx->log_lock);
 	rx->x->log_item(rx->x->log_ctx, rec);

@@ -176,7 +176,7 @@ def test_daemon(work, role):
     assert not diff, "\n".join(map(str, diff))
 
 
-@pytest.mark.parametrize("fmt", [None, "%o %n %l %b", "", "%i|%n|%B"])
+@pytest.mark.parametrize("fmt", [None, "%o %n %l %b", "", "%i|%n|%B", "%o %f"])
 def test_log_file(work, fmt):
     """--log-file of a server started over a remote shell: the lines of the stock server."""
     found = {}
