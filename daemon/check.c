@@ -11,6 +11,7 @@
 
 #include "base/say.h"
 #include "daemon/access.h"
+#include "daemon/auth.h"
 #include "daemon/daemon.h"
 #include "daemon/ident.h"
 #include "daemon/log.h"
@@ -18,6 +19,7 @@
 #include "sandbox/broker.h"
 #include "sandbox/confine.h"
 #include "sandbox/opfile.h"
+#include "transfer/chmod.h"
 
 static unsigned problems;
 
@@ -122,6 +124,35 @@ void check_mounts(const struct daemon *d)
 			log_printf("module %s: %s", d->conf->modules[i]->name, why);
 }
 
+/* Log-ins that cannot succeed, and changes of permissions that cannot be read: both end every session. */
+static void check_values(struct daemon *d, const struct conf_module *m)
+{
+	const struct conf_value *v = m->v;
+	const char *path = v[CP_SECRETS_FILE].str, *why;
+	struct stat st;
+
+	if (v[CP_AUTH_USERS].str[0] && !*path)
+		warn(m, "\"auth users\" without \"secrets file\": nobody can log in");
+	else if (v[CP_AUTH_USERS].str[0] && !strchr(path, '%') && !d->conf->global[CP_DAEMON_CHROOT].str[0]) {
+		if (opfile_stat(path, 0, &st) < 0)
+			warn(m, "nobody can log in: secrets file %s cannot be reached", path);
+		else if ((why = auth_secrets_mode(&st, v[CP_STRICT_MODES].num > 0, geteuid())))
+			warn(m, "nobody can log in: %s", why);
+	}
+	for (int i = CP_INCOMING_CHMOD; i <= CP_OUTGOING_CHMOD; i++) {
+		struct chmod_rules *r;
+
+		if (!v[i].str[0] || strchr(v[i].str, '%'))
+			continue;
+		r = chmod_parse(v[i].str, 022);
+		if (!r) {
+			problems++;
+			warn(m, "Invalid \"%s\" directive: %s", conf_defs[i].name, v[i].str);
+		}
+		chmod_free(r);
+	}
+}
+
 static void check_module(struct daemon *d, const struct conf_module *m)
 {
 	const struct conf_value *v = m->v;
@@ -167,6 +198,7 @@ static void check_module(struct daemon *d, const struct conf_module *m)
 		problems++;
 		warn(m, "%s", why);
 	}
+	check_values(d, m);
 	check_names(m, "hosts allow", v[CP_HOSTS_ALLOW].str, false);
 	check_names(m, "hosts deny", v[CP_HOSTS_DENY].str, true);
 }

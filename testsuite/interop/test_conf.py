@@ -298,7 +298,11 @@ RISKS = [
      '"use chroot" and "munge symlinks" are off in a module that can be written'),
     ("insecure", "insecure links = yes\n", 0, '"insecure links" is on'),
     ("old_digests", "auth users = joe\n", 0, '"auth users" without "auth digest"'),
-    ("floor", "auth users = joe\nauth digest = sha256\n", 0, None),
+    ("floor", "auth users = joe\nauth digest = sha256\nsecrets file = @/secrets\n", 0, None),
+    ("no_secrets", "auth users = joe\n", 0, '"auth users" without "secrets file": nobody can log in'),
+    ("secrets_none", "auth users = joe\nsecrets file = @/none\n", 0, "nobody can log in: secrets file @/none cannot be reached"),
+    ("secrets_open", "auth users = joe\nsecrets file = @/rsyncd.conf\n", 0, "nobody can log in: secrets file must not be other-accessible"),
+    ("chmod", "incoming chmod = u=q\n", 1, 'Invalid "incoming chmod" directive: u=q'),
     ("uid", "uid = no-such-user\n", 0, "invalid uid no-such-user"),
     ("devices", "device nodes = x\n", 1, '"device nodes": '),
     ("limit", "memory limit = lots\n", 1, "memory limit"),
@@ -319,6 +323,7 @@ def test_check_config_names_the_risk(work, row):
     os.mkdir(work + "/data", 0o755)
     os.mkdir(work + "/open")
     os.chmod(work + "/open", 0o777)
+    write_file(work + "/secrets", b"joe:secret\n", 0o600)
     said = [x for x in check(work, QUIET + lines, code=code).splitlines() if x.startswith(("  warning", "! "))]
     if warning:
         assert any(warning.replace("@/", work + "/") in x for x in said), said
