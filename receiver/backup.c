@@ -56,8 +56,8 @@ static int make_dirs(struct hands *h, struct sb *bk, const char *path)
 				rc = sb_mkdir(bk, dir, leaf, 0777);
 		}
 		if (rc == 0 && sb_lstat(h->dest, dir, leaf, &st) == 0) {
-			if (h->rx->super)
-				sb_chown(bk, dir, leaf, st.st_uid, st.st_gid);
+			if (h->rx->super && (h->rx->o->owner || h->rx->o->group))
+				sb_chown(bk, dir, leaf, h->rx->o->owner ? st.st_uid : (uid_t)-1, h->rx->o->group ? st.st_gid : (gid_t)-1);
 			attrs_copy(h, &(struct target){ h->dest, dir, leaf, -1, NULL }, &(struct target){ bk, dir, leaf, -1, NULL }, false);
 			sb_utimes(bk, dir, leaf, NULL, &st.st_mtim);
 			sb_chmod(bk, dir, leaf, st.st_mode & PERM_BITS);

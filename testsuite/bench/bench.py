@@ -9,8 +9,8 @@ verified in every round. Below 1 is better.
 --bare compares kedge with itself instead: B is the same binary without its layers of confinement
 (a build with --enable-test-hooks; the chroot stays, since it decides what paths mean).
 
-The word "memory" asks for one more table, which no other word brings: the peak of kedge's worker
-for a tree of --entries empty files, pushed and pulled, in one list and with incremental recursion.
+The word "memory" asks for two more tables, which no other word brings: the peak of a session's largest process for --entries
+empty files, pushed and pulled, in one list and with incremental recursion; in many directories, and (with stock's) in one.
 """
 import argparse
 import filecmp
@@ -147,16 +147,14 @@ class Bench:
 
 
 def worker_peak(d, p):
-    """Peak resident KiB of the worker, by the kernel's own high-water mark, while the client p runs."""
+    """Peak resident KiB of the session's largest process, by the kernel's own high-water mark, while the client p runs."""
     peak = 0
     while p.poll() is None:
         for pid in d.sessions():
             try:
                 with open(f"/proc/{pid}/status") as f:
-                    v = dict(line.split(":", 1) for line in f if line.startswith(("Name:", "VmHWM:")))
-                if v["Name"].strip() == "kedge-worker":
-                    peak = max(peak, int(v["VmHWM"].split()[0]))
-            except (OSError, KeyError):
+                    peak = max(peak, next(int(line.split()[1]) for line in f if line.startswith("VmHWM:")))
+            except (OSError, StopIteration):
                 pass
         time.sleep(0.1)
     must(p.returncode == 0, f"client failed: {p.returncode}")
@@ -164,27 +162,30 @@ def worker_peak(d, p):
 
 
 def memory_rows(b, base):
-    n, src, dst = b.opt.entries, f"{base}/entries", f"{base}/dstA"
-    names = 0
-    for i in range(n):
-        d = f"{src}/d{i // 1000:04d}"
-        if i % 1000 == 0:
-            os.makedirs(d)
-        os.close(os.open(f"{d}/f{i:08d}", os.O_CREAT | os.O_WRONLY, 0o644))
-        names += 10
-    print(f"\n{n} empty files, 1000 in a directory: the worker's peak\n")
-    print("| row | MiB | bytes per entry besides the name |\n|---|---|---|", flush=True)
-    for how, extra in (("one list", ["--no-inc-recursive"]), ("incremental", [])):
-        for way in ("pull", "push"):
-            shutil.rmtree(dst, ignore_errors=True)
-            os.makedirs(dst)
-            with b.daemon("A", {"m": {"path": src, "read only": "yes"}, "w": {"path": dst}}) as d:
-                ends = [d.url("m/"), dst + "/"] if way == "pull" else [src + "/", d.url("w/")]
-                kib = worker_peak(d, subprocess.Popen([b.opt.stock, "-a", *extra, *ends]))
-            got = sum(len(files) for _, _, files in os.walk(dst))
-            must(got == n, f"{got} of {n} files arrived")
-            each = f"{(kib * 1024 - names) / n:.0f}" if extra else "-"
-            print(f"| {way}, {how} | {kib / 1024:.0f} | {each} |", flush=True)
+    for per_dir, where, sides in ((1000, "1000 in a directory", "A"), (b.opt.entries, "in a single directory", "AB")):
+        n, src, dst = b.opt.entries, f"{base}/entries", f"{base}/dstA"
+        names = n * len("f00000000")
+        for i in range(n):
+            d = f"{src}/d{i // per_dir:04d}"
+            if i % per_dir == 0:
+                os.makedirs(d)
+            os.close(os.open(f"{d}/f{i:08d}", os.O_CREAT | os.O_WRONLY, 0o644))
+        print(f"\n{n} empty files, {where}: the peak of the largest process, MiB (A / B), and of A's bytes per entry besides the name\n")
+        print("| row | MiB | bytes |\n|---|---|---|", flush=True)
+        for how, extra in (("one list", ["--no-inc-recursive"]), ("incremental", [])):
+            for way in ("pull", "push"):
+                kib = []
+                for side in sides:
+                    shutil.rmtree(dst, ignore_errors=True)
+                    os.makedirs(dst)
+                    with b.daemon(side, {"m": {"path": src, "read only": "yes"}, "w": {"path": dst}}) as d:
+                        ends = [d.url("m/"), dst + "/"] if way == "pull" else [src + "/", d.url("w/")]
+                        kib.append(worker_peak(d, subprocess.Popen([b.opt.stock, "-a", *extra, *ends])))
+                    got = sum(len(files) for _, _, files in os.walk(dst))
+                    must(got == n, f"{got} of {n} files arrived")
+                print(f"| {way}, {how} | {' / '.join(f'{k / 1024:.0f}' for k in kib)} | {(kib[0] * 1024 - names) / n:.0f} |", flush=True)
+        shutil.rmtree(src)
+        shutil.rmtree(dst)
 
 
 # ---- data ----
