@@ -7,6 +7,7 @@
 
 #include "daemon/gate.h"
 #include "daemon/messages.h"
+#include "protocol/conn.h"
 
 static int send_all(struct gate *g, const char *data, size_t len)
 {
@@ -60,7 +61,11 @@ static enum gate_end read_line(struct gate *g, char *text, size_t max)
 	char data[1024];
 
 	for (;;) {
-		ssize_t n = receive(g, data, g->is_socket ? sizeof data : 1, MSG_PEEK);
+		ssize_t n;
+
+		if (g->is_socket)
+			conn_ack_now(g->in_fd);
+		n = receive(g, data, g->is_socket ? sizeof data : 1, MSG_PEEK);
 		enum hs_feed f;
 		size_t used;
 

@@ -55,6 +55,7 @@ static int bind_one(struct listener *l, const struct addrinfo *a, const char *op
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
 	/* Accepted sockets inherit it. */
 	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+	sockopts_preset(fd);
 	sockopts_apply(fd, options);
 	if (a->ai_family == AF_INET6)
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
@@ -316,8 +317,10 @@ static int start(struct listener *l)
 	log_printf("rsyncd version " PACKAGE_VERSION " starting, listening on port %d", port);
 	warn_start(l->d);
 	n = activation_sockets(&l->fds[1].fd, sizeof l->fds[0], SOCKETS_MAX);
-	for (int i = 0; i < n; i++)
+	for (int i = 0; i < n; i++) {
+		sockopts_preset(l->fds[l->n].fd);
 		l->fds[l->n++].events = POLLIN;
+	}
 	return n > 0 || open_sockets(l, port) == 0 ? RX_OK : RX_SOCKETIO;
 }
 

@@ -15,6 +15,7 @@
 #include "daemon/daemon.h"
 #include "daemon/log.h"
 #include "daemon/restricted.h"
+#include "daemon/sockopts.h"
 #include "sandbox/spawn.h"
 #include "session/session.h"
 
@@ -73,6 +74,7 @@ static int serve_inetd(struct daemon *d, int fd)
 	if (conn < 0 || proc_null_stdio(false) < 0)
 		return RX_SOCKETIO;
 	log_to_stderr(false);
+	sockopts_preset(conn);
 	return monitor_serve(d, conn, conn, NULL);
 }
 

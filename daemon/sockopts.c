@@ -50,6 +50,13 @@ static void apply(int fd, const char *name, const char *value)
 	log_printf("Unknown socket option %s", name);
 }
 
+void sockopts_preset(int fd)
+{
+	int on = 1;
+
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+}
+
 void sockopts_apply(int fd, const char *list)
 {
 	for (;;) {

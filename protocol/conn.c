@@ -6,8 +6,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <sys/uio.h>
 
 #include "base/clock.h"
@@ -145,6 +148,25 @@ static int read_some(struct conn *c)
 
 /* ---- input ---- */
 
+bool conn_ack_now(int fd)
+{
+	int on = 1;
+
+	return setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on) == 0;
+}
+
+/* Little came since the last wait: what follows it may be held back until it is acknowledged. */
+#define LITTLE 4096u
+
+static void ack_little(struct conn *c)
+{
+	uint64_t came = c->bytes_in - c->acked;
+
+	c->acked = c->bytes_in;
+	if (came && came < LITTLE && !c->no_acks)
+		c->no_acks = !conn_ack_now(c->in_fd);
+}
+
 static int wait_readable(struct conn *c)
 {
 	struct pollfd pfd[2] = {
@@ -165,6 +187,7 @@ static int wait_readable(struct conn *c)
 			return rd_fail(&c->in, RX_TIMEOUT, "[%s] daemon handshake timeout -- exiting", say_role());
 		ms = ms < 0 ? (int)left : (int)MIN((int64_t)ms, left);
 	}
+	ack_little(c);
 	n = poll(pfd, 2, ms);
 	if (n < 0 && errno != EINTR)
 		return rd_fail(&c->in, RX_SOCKETIO, "rsync: [%s] poll: %s (%d)", say_role(), strerror(errno), errno);

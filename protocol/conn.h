@@ -45,6 +45,8 @@ struct conn {
 	size_t icap, ip, iend;     /* raw bytes not yet handed to `in`: ibuf[ip, iend) */
 	size_t frame_left;         /* payload bytes of the current data frame not yet handed over */
 	uint64_t bytes_in;
+	uint64_t acked;                /* bytes_in at the last wait */
+	bool no_acks;                  /* not TCP */
 	uint64_t exposed;          /* payload handed to `in` so far */
 	/* Called for each message frame; returns 0, or -1 after rd_fail(&conn->in, ...). */
 	int (*on_msg)(void *ctx, unsigned code, const uint8_t *data, size_t len);
@@ -96,6 +98,12 @@ int conn_mux_out(struct conn *c, bool on);
 /* Position in the payload of a direction: bytes without frame headers and messages. */
 static inline uint64_t conn_pos_in(const struct conn *c) { return c->exposed - rd_avail(&c->in); }
 uint64_t conn_pos_out(const struct conn *c);
+
+/*
+ * Acknowledges at once what has come on a TCP socket. The stock client writes small pieces one after the other, and its kernel keeps the
+ * second until the first is acknowledged, which ours puts off for 40 ms. False: not TCP.
+ */
+bool conn_ack_now(int fd);
 
 /* Sends everything written and posted so far. Blocks (reading meanwhile when duplex). -1 on failure. */
 int conn_flush(struct conn *c);

@@ -156,6 +156,8 @@ def test_socket_options(work, row):
             wait_for(lambda: "listen(" in read(d.top + "/trace"))
             trace = [re.sub(r"\(\d+, ", "(", re.sub(r" +=", " =", x)) for x in read(d.top + "/trace").splitlines()
                      if "SO_KEEPALIVE" not in x and re.match("setsockopt.*(SOL_SOCKET|TCP|IP)|listen", x)]
+            if binary == KEDGE:
+                trace.remove("setsockopt(SOL_TCP, TCP_NODELAY, [1], 4) = 0")  # its preset, before what was asked for
             said = [x for x in messages(read(d.top + "/log"), d.top) if "starting, listening" not in x]
             seen.append((trace, said))
     assert seen[1] == seen[0]
