@@ -1,6 +1,8 @@
 """Who gets in, how often and for how long, on both daemons: IPv6 peers, log-ins of old and new clients, module names,
 slots, time-outs, early input, edits while it runs, daemons of plain users."""
 import contextlib
+import ctypes
+import fcntl
 import os
 import re
 import shutil
@@ -8,6 +10,7 @@ import signal
 import socket
 import struct
 import subprocess
+import threading
 
 import pytest
 from harness import CLIENTS, Daemon, IS_ROOT, KEDGE, LIMIT, STOCK_350, client, preloaded, rest, wait_for, write_file
@@ -577,3 +580,69 @@ def test_open_noatime(work, data, value, wish):
         seen.append((r.returncode, os.stat(data + "/one").st_atime_ns == 10**17))
         shutil.rmtree(work + "/out")
     assert seen[1] == seen[0]
+
+
+# ---- limits of a host, from which loopback is exempt ----
+
+ELSEWHERE = "10.9.8.7"
+
+
+def with_address(body):
+    """Runs body in a network of its own, whose loopback interface has the address ELSEWHERE too."""
+    failed = []
+
+    def run():
+        try:
+            assert ctypes.CDLL(None).unshare(0x40000000) == 0  # CLONE_NEWNET, of this thread
+            with socket.socket() as s:
+                fcntl.ioctl(s, 0x8914, struct.pack("16sH22x", b"lo", 1))  # SIOCSIFFLAGS, IFF_UP
+                fcntl.ioctl(s, 0x8916, struct.pack("16sHH4s16x", b"lo:1", socket.AF_INET, 0, socket.inet_aton(ELSEWHERE)))  # SIOCSIFADDR
+            body()
+        except BaseException as e:
+            failed.append(e)
+    t = threading.Thread(target=run)
+    t.start()
+    t.join()
+    if failed:
+        raise failed[0]
+
+
+def from_elsewhere(d):
+    s = socket.create_connection(("127.0.0.1", d.port), LIMIT, (ELSEWHERE, 0))
+    with contextlib.suppress(ConnectionError):
+        return s, s.recv(200)
+    return s, b""
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="needs a network of its own")
+def test_limits_of_a_host(work, data):
+    mods = {"m": {"path": data}}
+
+    def most():
+        with Daemon(work, mods, global_lines=["max per host = 2", "reverse lookup = no"]) as d:
+            held = [from_elsewhere(d) for _ in range(2)]
+            assert all(hello.startswith(b"@RSYNCD:") for _, hello in held)
+            assert from_elsewhere(d)[1] == b"@ERROR: max connections (2) reached -- try again later\n"
+            assert client([d.url("m/")]).returncode == 0  # loopback
+            held.pop()[0].close()
+            wait_for(lambda: from_elsewhere(d)[1].startswith(b"@RSYNCD:"))
+            held.pop()[0].close()
+            assert f"connection from {ELSEWHERE} refused: too many connections from this host" in d.read_log()
+
+    def rate():
+        with Daemon(work, mods, global_lines=["connect rate per host = 1", "reverse lookup = no"]) as d:
+            assert [from_elsewhere(d)[1][:4] for _ in range(4)] == [b"@RSY"] * 3 + [b""]
+            assert f"connection from {ELSEWHERE} refused: this host connects too often" in d.read_log()
+
+    def penalty():
+        for words, shut in (("yes", True), ("no", False)):
+            with Daemon(work, mods, global_lines=[f"host penalties = {words}", "reverse lookup = no"]) as d:
+                for _ in range(12):
+                    s, _hello = from_elsewhere(d)
+                    s.sendall(b"nonsense\n")
+                    rest(s)
+                assert not d.wait_idle()
+                assert (f"connection from {ELSEWHERE} refused: this host is shut out for a while" in d.read_log()) == shut
+
+    for body in (most, rate, penalty):
+        with_address(body)
