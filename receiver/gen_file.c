@@ -280,7 +280,9 @@ void gen_file(struct gen *g, struct gitem *it)
 		walk_skipped(g, it);
 		return;
 	}
-	if (!it->exists && b.found && b.type <= BASIS_ALT_LAST)
+	if (!it->exists && b.found && b.type <= BASIS_ALT_LAST) {
 		it->seen = g->h.alt[b.type];
+		it->mode = attrs_mode(g->rx, it->e, &b.st, 0777);
+	}
 	request(g, it, &b, it->exists ? &it->st : b.found && b.type <= BASIS_ALT_LAST ? &b.st : NULL);
 }

@@ -14,7 +14,7 @@ import pytest
 from harness import CLIENTS, IS_ROOT, write_file
 from parity import NEW, OLD, Case, Pair, Way
 
-FAILED = [20, 24, 160, 184, 186, 239, 323]
+FAILED = [20, 24, 160, 184, 186, 239, 323, 354]
 DEFAULT = range(1, 41)
 
 NAMES = [b"a", b"b", b"c", b"a.o", b"b.o", b"a.c", b"a~", b"dir", b"sub", b"x y", b"-n", b".h", b"q.bak", b"core", b"a-b", b"a.b", b"*", b"[x]", b"new\nline",
