@@ -274,6 +274,8 @@ def merge_rows():
 @pytest.mark.parametrize("merge,kind,push", merge_rows())
 def test_merge_file(pair, merge, kind, push):
     mode = "--delete-after" if len(merge) % 2 else "--delete"
+    if merge == "bad-deep":     # it ends the session: how much was deleted until then would be chance
+        mode += " --no-i-r"
     trouble = pair.compare(Case(f"-ai -f '{kind}' {mode}", layout="m-" + merge), Way(push, len(merge + kind) % 3 == 0),
                            keep=lambda line: not re.search(KNOWN.get(merge, b"^$"), line))
     assert not trouble, trouble
