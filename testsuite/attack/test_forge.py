@@ -686,7 +686,7 @@ def ask_as_worker(target, first):
                 chan.send(message(WORKER_ID, first + 2, struct.pack("<I", 0) + b"x" * 256))  # not terminated
                 assert struct.unpack_from("<i", chan.recv(1024), 16)[0] == 0
                 line = b"harmless\n2026/01/01 00:00:00 [1] forged \x1b[31m" + b"y" * 2100
-                chan.send(message(WORKER_LOG, first + 3, line, size=2064)[:2064])
+                chan.send(message(WORKER_LOG, first + 3, struct.pack("<I", 0) + line, size=2068)[:2068])
                 chan.send(message(WORKER_NAME, first + 4, struct.pack("<II", 1, 0)))
                 assert b"root\0" in chan.recv(1024)
         finally:

@@ -36,7 +36,7 @@ def test_reduced_places(work, place):
         for f in {KEDGE, *(x for x in libs if x.startswith("/"))}:
             os.makedirs(top + os.path.dirname(f), exist_ok=True)
             shutil.copy(f, top + f)
-    for d in ("src", top + "/dst", top + "/far/apart/alt", top + "/tmp", top + "/backup"):
+    for d in ("src", top + "/dst", top + "/far/apart/alt", top + "/far/temp", top + "/backup"):
         os.makedirs(os.path.join(work, d))
     for d in ("src", top + "/far/apart/alt"):
         write_file(os.path.join(work, d, "linked"), b"the same\n", mtime=10**18)
@@ -45,11 +45,11 @@ def test_reduced_places(work, place):
     os.mknod(f"{work}/src/null", 0o20600, os.makedev(1, 3))
     write_file(work + "/shell", f'#!/bin/sh\nshift\nexec {before.replace("@", work)} "$@"\n'.encode(), 0o755)
     r = client(["-ab", "-e", work + "/shell", f"--rsync-path={KEDGE}", f"-M--log-file={seen}/log", f"--backup-dir={seen}/backup",
-                f"--temp-dir={seen}/tmp", f"--link-dest={seen}/far/apart/alt", work + "/src/", f"h:{seen}/dst/"])
+                f"--temp-dir={seen}/far/temp", f"--link-dest={seen}/far/apart/alt", work + "/src/", f"h:{seen}/dst/"])
     assert r.returncode == 0, r.stderr
     assert os.path.samefile(f"{top}/dst/linked", f"{top}/far/apart/alt/linked")
     assert os.stat(f"{top}/backup/changed").st_size == 6 and os.stat(f"{top}/dst/changed").st_size == 4
-    assert os.lstat(f"{top}/dst/null").st_rdev == os.makedev(1, 3) and os.listdir(f"{top}/tmp") == []
+    assert os.lstat(f"{top}/dst/null").st_rdev == os.makedev(1, 3) and os.listdir(f"{top}/far/temp") == []
     with open(f"{top}/log") as f:
         told = [line for line in f if "sandbox: not to be had here:" in line]
     assert len(told) == bool(missing) and all(missing in line for line in told), told

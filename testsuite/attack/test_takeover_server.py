@@ -149,6 +149,7 @@ def test_unconfined(work, name):
         seen = attempt(place, gdb, lambda: Waiting(place, way, ALL_LAYERS))
         every = acts(place, -100, os.getpid())
         for n, o in seen.items():
-            assert o == "done" or here(every[n], place.user) != 0, f"{n}: {o}, although this user is permitted it"
+            # 513: permitted, and to be tried again, since the debugger came between (ERESTARTNOINTR).
+            assert o in ("done", "513") or here(every[n], place.user) != 0, f"{n}: {o}, although this user is permitted it"
         assert snapshot(place.out) != before
     assert list(seen.values()).count("done") > len(seen) * (0.6 if place.user else 0.9), seen

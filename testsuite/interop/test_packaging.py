@@ -106,7 +106,7 @@ def test_debian_package(work):
     if run("dpkg-query", "-W", "-f=${Status}", "kedge").stdout == "install ok installed":
         pytest.skip("kedge is installed on this machine: its package is not touched")
     out = os.path.join(work, "out")
-    r = run(os.path.join(TOP, "packaging/build-deb"), out, env=dict(os.environ, DEB_BUILD_OPTIONS="nocheck noautodbgsym"))
+    r = run(os.path.join(TOP, "packaging/build-deb"), out, env=dict(os.environ, DEB_BUILD_OPTIONS="nocheck noautodbgsym noopt"))
     assert r.returncode == 0, r.stdout
     deb, = [f for f in os.listdir(out) if f.endswith(".deb")]
     deb = os.path.join(out, deb)
