@@ -4,6 +4,7 @@ import errno
 import os
 import re
 import subprocess
+import time
 
 import pytest
 from harness import Daemon, IS_ROOT, KEDGE, STOCK_350, client, preloaded, rsh, write_file
@@ -196,10 +197,12 @@ def test_changed_meanwhile(work, shim, push, opts, moment, command):
         assert ours == stock
 
 
-@pytest.mark.parametrize("push,opt", [(True, "--stop-after=1"), (False, "--time-limit=2")], ids=["push", "pull"])
+@pytest.mark.parametrize("push,opt", [(True, "--stop-after=1"), (False, "--time-limit=2"), (False, "--stop-at=%Y-%m-%dT%H:%M")],
+                         ids=["push", "pull", "at"])
 def test_stop_after(work, shim, push, opt):
     """A server whose clock jumps ends there, and nothing half received stays. (Who still sends may be hung up on.)"""
     found = []
+    opt = time.strftime(opt, time.localtime(time.time() + 130))
     for who, server in (("stock", STOCK_350), ("kedge", KEDGE)):
         src, dst = lay(f"{work}/{who}")
         write_file(src + "/large", bytes(8_000_000), mtime=OLD)
