@@ -37,6 +37,8 @@ def sides(work):
     os.symlink("f1", src + "/link")
     settle(os.fsencode(src), OLD)
     write_file(old + "/gone", b"to be deleted\n", mtime=OLD)
+    for d in (old + "/sub", old):     # a client leaves a directory of the present second as it is
+        os.utime(d, ns=(OLD, OLD + 5 * 10**9))
     shutil.copytree(old, up, symlinks=True)
     return src, old, up
 

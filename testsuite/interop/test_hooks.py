@@ -228,7 +228,7 @@ def test_name_converter_that_dies(work):
     for i in range(20):
         write_file(f"{data}/g{i}", b"x")
         os.chown(f"{data}/g{i}", 1001 + i, 2001 + i)
-    with Daemon(work, {"m": {"path": data, **IDS, "name converter": "exit 0"}}) as d:
+    with Daemon(work, {"m": {"path": data, **IDS, "name converter": "exec <&-"}}) as d:
         r = client(["-a", d.url("m/"), work + "/out/"])
         assert r.returncode == 12
         assert not d.wait_idle()

@@ -53,7 +53,8 @@ def test_max_alloc(work, rules):
     for server in (STOCK_350, KEDGE):
         over_rsh = [*args[:-2], "-e", rsh(work), f"--rsync-path={server}", f"h:{work}/m/big", f"{work}/big"]
         r = client(["-M--max-alloc=1m", *over_rsh])
-        assert r.returncode == 22 and b"error allocating core memory buffers" in r.stderr, r.stderr
+        # A client whose server is gone may notice that first.
+        assert r.returncode in ((22, 10, 12) if server == STOCK_350 else (22,)) and b"error allocating core memory buffers" in r.stderr, r.stderr
         assert client(over_rsh).returncode == 0
 
 
