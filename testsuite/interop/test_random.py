@@ -293,7 +293,7 @@ def hidden(case, way):
         if (way.proto or 32) < 31:
             out.append(b": mtime [0-9]{10}0{9} != [0-9]{19}$")
         if not any(w[0] == "-" and w[1:2] != "-" and "H" in w for w in words):     # two names of one file that lose the same attributes
-            out.append(rb"kedge: b'\.f\.{8}x ")
+            out.append(rb"^\.f\.{8}x ")
     if not way.push:        # the bytes of a list, as they came
         out.append(b"File list size")
     if (way.proto or 32) < 29:      # what begins like "-" is sorted in front of the top, and may have changed its time
