@@ -4,7 +4,6 @@
 #include "config.h"
 #include "receiver/gen.h"
 
-
 enum hg_state { HG_OPEN, HG_PENDING, HG_DONE };
 
 struct hgroup {

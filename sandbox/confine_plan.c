@@ -245,7 +245,6 @@ static void plan_root(struct confine_plan *plan)
 	struct confine_report *r = &plan->report;
 	int want = plan->p->root_fd >= 0 ? plan->p->root_fd : plan->role == CONFINE_GATE ? empty_root : -1;
 	const char *which = plan->p->root_fd >= 0 ? "the given root" : "an empty directory";
-
 	char text[64];
 
 	plan->root = -1;

@@ -309,15 +309,33 @@ def test_dont_compress(work):
     assert all(some < len(TEXT) // 3 and len(TEXT) <= all_ < len(TEXT) + 500 for some, all_ in found), found
 
 
+def traced(work, data, calls):
+    """A daemon with one file, whose system calls go to `trace`."""
+    os.makedirs(f"{work}/m")
+    write_file(f"{work}/m/f", data)
+    tracer = f"{work}/kedge"
+    write_file(tracer, f'#!/bin/sh\nexec strace -D -f -qq -e trace={calls} -o {work}/trace {KEDGE} "$@"\n'.encode(), 0o755)
+    return Daemon(work, {"m": {"path": f"{work}/m", **IDS}}, binary=tracer)
+
+
+@pytest.mark.skipif(SANITIZED, reason="the leak check does not work in a traced process")
+def test_small_pieces_are_acknowledged(work, strace):
+    """By the gate and by the worker, before they wait for the next one."""
+    with traced(work, b"x", "setsockopt,getdents64") as d:
+        assert client(["-a", d.url("m/"), f"{work}/got"]).returncode == 0
+        assert not d.wait_idle()
+    with open(f"{work}/trace") as f:
+        lines = [s.split(None, 1) for s in f]
+    quick = {pid for pid, call in lines if "TCP_QUICKACK, [1]" in call}
+    reads = {pid for pid, call in lines if "getdents64(" in call}
+    assert quick & reads and quick - reads, lines
+
+
 @pytest.mark.skipif(SANITIZED, reason="the leak check does not work in a traced process")
 @pytest.mark.parametrize("threads,most", [("", 0), ("3", 3), ("400", 8)])
 def test_compress_threads(work, strace, threads, most):
     """As many workers as were asked for, and a daemon makes no more than eight."""
-    os.makedirs(f"{work}/m")
-    write_file(f"{work}/m/f", noise(4000, 1) * 2000)
-    tracer = f"{work}/kedge"
-    write_file(tracer, f'#!/bin/sh\nexec strace -D -f -qq -e trace=clone,clone3 -o {work}/trace {KEDGE} "$@"\n'.encode(), 0o755)
-    with Daemon(work, {"m": {"path": f"{work}/m", **IDS}}, binary=tracer) as d:
+    with traced(work, noise(4000, 1) * 2000, "clone,clone3") as d:
         r = client(["-az", "--zc=zstd", *([f"-M--compress-threads={threads}"] if threads else []), d.url("m/"), f"{work}/got"])
         assert r.returncode == 0, r.stderr
         assert not d.wait_idle()
