@@ -182,7 +182,7 @@ static void say_not_empty(struct gen *g, const char *dir, const char *leaf)
 		say(SAY_INFO, "cannot delete non-empty directory: %s", path);
 }
 
-static int remove_contents(struct gen *g, const char *path, unsigned flags);
+static int remove_contents(struct gen *g, char path[PATH_LIMIT + 1], unsigned flags);
 
 static bool is_backup_name(const struct gen *g, const char *leaf)
 {
@@ -277,10 +277,10 @@ int delete_item(struct gen *g, const char *dir, const char *leaf, mode_t mode, u
 	return 0;
 }
 
-/* Empties a directory that is to go. > 0: something stays. */
-static int remove_contents(struct gen *g, const char *path, unsigned flags)
+/* Empties a directory that is to go. > 0: something stays. All levels share the path: the stack would not hold one for each. */
+static int remove_contents(struct gen *g, char path[PATH_LIMIT + 1], unsigned flags)
 {
-	char sub[PATH_LIMIT + 1];
+	size_t len = strlen(path);
 	struct scan s;
 	int kept = 0;
 
@@ -309,9 +309,12 @@ static int remove_contents(struct gen *g, const char *path, unsigned flags)
 			continue;
 		}
 		/* A directory that could not be emptied is tried all the same: that counts at the limit. */
-		if (e->is_dir && path_join(sub, path, e->name) == 0) {
+		if (e->is_dir && len + 1 + e->len <= PATH_LIMIT) {
 			make_writable(g, path, e->name);
-			kept |= remove_contents(g, sub, flags);
+			path[len] = '/';
+			memcpy(path + len + 1, e->name, e->len + 1);
+			kept |= remove_contents(g, path, flags);
+			path[len] = 0;
 		}
 		if (delete_item(g, path, e->name, e->mode, (flags & ~(unsigned)DEL_RECURSE) | DEL_EMPTIED) != 0)
 			kept = 1;

@@ -134,9 +134,28 @@ static int acl_bits(const uint8_t *v, size_t len)
 	return user << 6 | (mask >= 0 ? mask : group) << 3 | other;
 }
 
+/* May a directory of ours have a default ACL? It has its parent's, and so on: one that was there before knows. */
+static bool may_inherit(struct gen *g, const char *name)
+{
+	char parent[PATH_LIMIT + 1];
+	uint32_t up;
+
+	strcpy(parent, name);
+	do {
+		char *slash = strrchr(parent, '/');
+
+		*(slash ? slash : parent) = 0;
+		up = dirs_find(g, parent);
+	} while (up != NO_DIR && *parent && (g->dirs[up].flags & (GD_NEW | GD_ACL)) == GD_NEW);
+	if (up == NO_DIR)
+		return true;
+	dirs_dflt(g, up);
+	return g->dirs[up].flags & GD_HAS_ACL;
+}
+
 unsigned dirs_dflt(struct gen *g, uint32_t dir)
 {
-	char path[PATH_LIMIT + 1], parent[PATH_LIMIT + 1];
+	char path[PATH_LIMIT + 1];
 	unsigned flags = g->dirs[dir].flags, bits = 0777u & ~g->rx->umask;
 	uint8_t acl[4 + 8 * 64];
 	const char *name;
@@ -146,17 +165,7 @@ unsigned dirs_dflt(struct gen *g, uint32_t dir)
 		return g->dirs[dir].dflt;
 	name = dirs_path(&g->dirs[dir], path);
 	if (flags & GD_NEW && *name && !g->rx->single[0] && !g->o->acls) {
-		/* It inherited what its parent has. */
-		const char *slash = strrchr(name, '/');
-		size_t len = slash ? (size_t)(slash - name) : 0;
-		uint32_t up;
-
-		memcpy(parent, name, len);
-		parent[len] = 0;
-		up = dirs_find(g, parent);
-		if (up != NO_DIR)
-			dirs_dflt(g, up);
-		if (up == NO_DIR || (g->dirs[up].flags & GD_HAS_ACL))
+		if (may_inherit(g, name))
 			n = sb_getxattr(g->h.dest, name, ".", SB_ACL_DEFAULT, acl, sizeof acl);
 	} else if (g->h.dest && !(flags & GD_MISSING)) {
 		n = sb_getxattr(g->h.dest, name, ".", SB_ACL_DEFAULT, acl, sizeof acl);

@@ -111,6 +111,7 @@ struct gen {
 
 	struct hgroup **hgroups;
 	size_t hg_cap, hg_count;
+	bool hl_failing;               /* a group is looking for another member to request */
 	struct fuzzy_dir *fuzzy;
 };
 

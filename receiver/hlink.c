@@ -285,14 +285,18 @@ void hlink_failed(struct gen *g, int32_t ndx)
 	if (h->state == HG_OPEN && h->last != ndx)
 		return;
 	h->state = HG_OPEN;
-	/* The latest of those that wait takes over; if it fails as well, it comes back here. Too late, all fail with it. */
-	while (h->nwait) {
+	if (g->hl_failing)
+		return;
+	/* The latest of those that wait takes over; if it fails as well, it comes back here, and the next one has its turn.
+	   Too late, all fail with it. */
+	g->hl_failing = true;
+	while (h->nwait && h->state == HG_OPEN && !gen_bad(g)) {
 		if (!unwait(g, h->wait[--h->nwait], &it) || g->closed)
 			continue;
 		h->last = it.ndx;
 		gen_again(g, it.ndx, false);
-		break;
 	}
+	g->hl_failing = false;
 	g->cur_fdir = NULL;
 }
 

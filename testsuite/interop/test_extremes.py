@@ -1,0 +1,64 @@
+"""What is legal and far from usual: the depth of trees, the size of groups. No process may fall over it. The stack is
+small, so that less of it is needed to find what takes more of it with each level."""
+import os
+import subprocess
+
+import pytest
+from harness import Daemon, IS_ROOT, KEDGE, client, write_file
+
+NOBODY = 65534
+IDS = {"uid": 0, "gid": 0} if IS_ROOT else {}
+
+
+@pytest.fixture
+def pair(work):
+    """Source, and a daemon whose module is the destination."""
+    src, dst = work + "/src", work + "/dst"
+    os.mkdir(src)
+    os.mkdir(dst)
+    write_file(work + "/small", f"#!/bin/sh\nulimit -s 1024\nexec {KEDGE} \"$@\"\n".encode(), 0o755)
+    with Daemon(work, {"m": {"path": dst, "read only": "no", **IDS}}, binary=work + "/small") as d:
+        yield src, dst, d
+        assert "killed by signal" not in d.read_log()
+    subprocess.run(["rm", "-rf", src, dst], check=True)     # too deep for Python's own
+
+
+def dig(top, depth):
+    """A chain of directories; returns a descriptor of the last one."""
+    fd = os.open(top, os.O_PATH)
+    for _ in range(depth):
+        os.mkdir("d", dir_fd=fd)
+        below = os.open("d", os.O_PATH, dir_fd=fd)
+        os.close(fd)
+        fd = below
+    return fd
+
+
+def test_deep_tree(pair):
+    """A new chain in place of an old one of another name."""
+    src, dst, d = pair
+    last = dig(src, 300)
+    os.close(os.open("f", os.O_CREAT | os.O_WRONLY, dir_fd=last))
+    os.close(last)
+    os.mkdir(dst + "/old")
+    os.close(dig(dst + "/old", 400))
+    r = client(["-a", "--delete", src + "/", d.url("m/")])
+    assert (r.returncode, r.stderr) == (0, b"")
+    assert os.listdir(dst) == ["d"]
+    assert client(["-ain", "--delete", src + "/", d.url("m/")]).stdout == b""
+
+
+def test_hard_links_that_all_fail(pair):
+    """The client cannot read the file; as each of the other names is asked for instead, something is in its way."""
+    src, dst, d = pair
+    names = [f"n{i:04}" for i in range(200)]
+    for name in names:
+        if name != names[0]:
+            os.link(f"{src}/{names[0]}", f"{src}/{name}")
+            os.makedirs(f"{dst}/{name}/full")
+        else:
+            write_file(f"{src}/{name}", b"new")
+            write_file(f"{dst}/{name}", b"older")
+    os.chmod(f"{src}/{names[0]}", 0)
+    r = client(["-rltH", "--no-i-r", src + "/", d.url("m/")], user=NOBODY if IS_ROOT else None)
+    assert r.returncode == 23 and r.stderr.count(b"could not make way") == len(names) - 1, r.stderr[-1000:]
