@@ -13,7 +13,7 @@
 
 int path_join(char *out, const char *dir, const char *leaf)
 {
-	size_t d = strlen(dir), l = strlen(leaf), slash = d && l;
+	size_t d = strlen(dir), l = strlen(leaf), slash = d && l && dir[d - 1] != '/';
 
 	if (d + slash + l > PATH_LIMIT)
 		return -1;

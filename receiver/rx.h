@@ -151,7 +151,7 @@ char *rx_full(const struct rx *rx, const char *dir, const char *leaf, char *out)
 #define ENAME(e) entry_name(e, (char[PATH_LIMIT + 1]){ 0 })
 char *entry_name(const struct fent *e, char *out);
 
-/* dir/leaf, without the slash when dir is "". -1 when longer than PATH_LIMIT. out: PATH_LIMIT + 1 bytes. */
+/* dir/leaf, without another slash when dir is "" or ends in one. -1 when longer than PATH_LIMIT. out: PATH_LIMIT + 1 bytes. */
 int path_join(char *out, const char *dir, const char *leaf);
 
 /* A name of at most PATH_LIMIT bytes as the peer should see it, in out (PATH_LIMIT + 1 bytes); returns the length. */

@@ -126,7 +126,8 @@ int gen_setup(void **state)
 
 void gen_begin(bool inc)
 {
-	struct flist_fmt f = { .proto = 31, .inc_recurse = inc, .safe_end = true, .links = true, .hard_links = o.hard_links, .recurse = true };
+	struct flist_fmt f = { .proto = 31, .inc_recurse = inc, .safe_end = true, .links = true, .hard_links = o.hard_links, .recurse = true,
+		.relative = o.relative };
 
 	if (inc)
 		proto.compat |= CF_INC_RECURSE;
@@ -246,7 +247,7 @@ struct glist *give_rows(const struct row *rows, size_t n, int32_t dir_ndx)
 		if (name[len - 1] == '/')
 			name[len - 1] = 0;
 		slash = strrchr(name, '/');
-		e = flist_add(out, flist_dir(out, name, slash ? (size_t)(slash - name) : 0), slash ? slash + 1 : name,
+		e = flist_add(out, flist_dir(out, name, !slash ? 0 : slash == name ? 1 : (size_t)(slash - name)), slash ? slash + 1 : name,
 			      dir ? S_IFDIR | 0755 : S_IFREG | 0644);
 		assert_non_null(e);
 		e->size = rows[i].size;

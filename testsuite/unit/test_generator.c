@@ -51,6 +51,28 @@ static void delete_what_is_not_listed(void **state)
 	gen_end();
 }
 
+/* --relative with an absolute argument: names have a leading slash. */
+static void delete_below_absolute_names(void **state)
+{
+	struct glist *gl;
+
+	(void)state;
+	put_dir("dest/r");
+	put_dir("dest/r/d");
+	put("dest/r/keep", "k");
+	put("dest/r/d/keep", "k");
+	put("dest/r/gone", "g");
+	put("dest/r/d/gone", "g");
+	o.delete_mode = o.relative = true;
+	gen_begin(false);
+	gl = GIVE(-1, D("/r/"), F("/r/keep", 1), D("/r/d/"), F("/r/d/keep", 1));
+	delete_in_dir(&g, gl, entry("r"));
+	delete_in_dir(&g, gl, entry("r/d"));
+	assert_true(there("dest/r/keep") && there("dest/r/d/keep"));
+	assert_int_equal(g.deletions, 2);
+	gen_end();
+}
+
 static void delete_up_to_the_limit(void **state)
 {
 	struct glist *gl;
@@ -636,7 +658,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, gen_setup, gen_teardown)
-		TEST(delete_what_is_not_listed),
+		TEST(delete_what_is_not_listed), TEST(delete_below_absolute_names),
 		TEST(delete_up_to_the_limit),
 		TEST(delete_item_keeps_what_is_not_empty),
 		TEST(delete_never_follows),
