@@ -14,8 +14,9 @@
  * components of dir is treated by the anchor's rule (enum links); refusal is -ELOOP.
  *
  * With the directory in the cache an operation is one system call; nothing is allocated per operation.
- * A directory removed or renamed through any sb of the process leaves every cache. A directory
- * replaced by somebody else is looked up again when a creation in it fails with ENOENT.
+ * A directory removed or renamed through any sb of the process leaves every cache. What somebody else does to it is
+ * noticed when a creation in it fails with ENOENT, and after SB_HELD_MS at the latest: then it is looked up again, and
+ * an anchor that has left the process's own mount of the module is -ENOENT.
  *
  * All return 0 (or what the text says, >= 0) or a negative errno. Mutating operations on a
  * read-only anchor give -EROFS. Descriptors are O_CLOEXEC and belong to the caller. Spec 08 §11, §20; 09 §5, §12.
@@ -34,6 +35,7 @@ struct sb;
 
 #define SB_NAME_MAX 255
 #define SB_DIRS_DEFAULT 64
+#define SB_HELD_MS 10   /* for so long a directory is taken to be where it was; an operation that has begun goes on */
 
 /* A view of a (referenced until sb_free). dirs: directory fds to keep (4..4096; 0: SB_DIRS_DEFAULT). NULL without memory. */
 struct sb *sb_new(struct anchor *a, unsigned dirs);

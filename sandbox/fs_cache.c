@@ -21,6 +21,15 @@ static uint32_t hash_path(const char *s, size_t len)
 	return h ^ h >> 15;
 }
 
+/* As of the last tick of the kernel's clock, which costs next to nothing. */
+static int64_t tick_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
 struct sb *sb_new(struct anchor *a, unsigned dirs)
 {
 	unsigned n = dirs ? dirs : SB_DIRS_DEFAULT, buckets = 8;
@@ -43,7 +52,8 @@ struct sb *sb_new(struct anchor *a, unsigned dirs)
 	sb->a = anchor_ref(a);
 	sb->size = n;
 	sb->mask = buckets - 1;
-	sb->head = sb->tail = sb->last = SLOT_NONE;
+	sb->head = sb->tail = sb->last = sb->hand = SLOT_NONE;
+	sb->seen = sb->now = tick_ms();
 	sb->changes = atomic_load_explicit(&dir_changes, memory_order_acquire);
 	for (unsigned i = 0; i < buckets; i++)
 		sb->buckets[i] = SLOT_NONE;
@@ -164,6 +174,8 @@ void sb_sync(struct sb *sb)
 {
 	unsigned now = atomic_load_explicit(&dir_changes, memory_order_acquire);
 
+	sb->now = tick_ms();
+	sb->hand = SLOT_NONE;
 	if (UNLIKELY(now != sb->changes)) {
 		drop_all(sb);
 		sb->changes = now;
@@ -220,12 +232,29 @@ static unsigned insert(struct sb *sb, const char *dir, size_t len, uint32_t hash
 	d->hash = hash;
 	d->fd = fd;
 	d->user = user;
+	d->seen = sb->now;
 	d->chain = sb->buckets[hash & sb->mask];
 	sb->buckets[hash & sb->mask] = i;
 	use_first(sb, i);
 	return i;
 }
 
+/* Whoever may rename a directory that is held can take it out of the tree. */
+static bool is_old(const struct sb *sb, int64_t seen)
+{
+	return UNLIKELY(sb->now - seen >= SB_HELD_MS);
+}
+
+/* The mount of a module's root keeps Landlock's rights in what was moved out of it, but has no way up from there. */
+static int look_at_anchor(struct sb *sb)
+{
+	if (faccessat(sb->a->fd, "..", F_OK, 0) < 0 && errno == ENOENT)
+		return -ENOENT;
+	sb->seen = sb->now;
+	return 0;
+}
+
+/* The slot of dir, if it may still be used. */
 static unsigned find(struct sb *sb, const char *dir, size_t len, uint32_t hash)
 {
 	unsigned i = sb->buckets[hash & sb->mask];
@@ -235,6 +264,10 @@ static unsigned find(struct sb *sb, const char *dir, size_t len, uint32_t hash)
 		if (d->hash == hash && d->len == len && !memcmp(d->path, dir, len))
 			break;
 		i = d->chain;
+	}
+	if (i != SLOT_NONE && i != sb->hand && is_old(sb, sb->slots[i].seen)) {
+		drop_slot(sb, i);
+		return SLOT_NONE;
 	}
 	return i;
 }
@@ -247,15 +280,17 @@ static int take_slot(struct sb *sb, unsigned i)
 		use_first(sb, i);
 	}
 	sb->fresh = false;
-	sb->last = i;
+	sb->last = sb->hand = i;
 	return sb->slots[i].fd;
 }
 
 int sb_place_more(struct sb *sb, const char *dir)
 {
-	if (sb->last != SLOT_NONE && !strcmp(sb->slots[sb->last].path, dir))
+	if (sb->last != SLOT_NONE && !is_old(sb, sb->slots[sb->last].seen) && !strcmp(sb->slots[sb->last].path, dir))
 		return take_slot(sb, sb->last);
 	sb->fresh = true;
+	if (is_old(sb, sb->seen) && look_at_anchor(sb) < 0)
+		return -ENOENT;
 	if (!*dir || is_dot(dir))
 		return sb->a->fd;
 	size_t len = strlen(dir);
@@ -274,7 +309,7 @@ int sb_place_more(struct sb *sb, const char *dir)
 		close(fd);
 		return -ENOMEM;
 	}
-	sb->last = i;
+	sb->last = sb->hand = i;
 	return fd;
 }
 
@@ -298,6 +333,8 @@ int sb_place_listing(struct sb *sb, const char *dir, int oflags, struct sb_dir *
 {
 	d->slot = SLOT_NONE;
 	sb_sync(sb);
+	if (is_old(sb, sb->seen) && look_at_anchor(sb) < 0)
+		return -ENOENT;
 	if (!*dir || is_dot(dir)) {
 		d->fd = openat(sb->a->fd, ".", oflags | O_DIRECTORY | O_CLOEXEC);
 		return d->fd < 0 ? -errno : 0;

@@ -28,6 +28,7 @@ struct dirent_fd {
 	size_t len;
 	size_t cap;
 	char *path;
+	int64_t seen;          /* when it was looked up */
 	struct sb_dir *user;   /* a listing that reads from fd; fd goes to it when the slot is dropped */
 };
 
@@ -47,6 +48,8 @@ struct sb {
 	struct anchor *a;
 	unsigned changes;      /* the global count of directory changes that the cache reflects */
 	unsigned last;         /* slot of the latest directory, or SLOT_NONE */
+	unsigned hand;         /* slot of the operation's first directory: not to be closed */
+	int64_t now, seen;     /* when the operation began; when the anchor was looked at */
 	bool fresh;            /* the latest place was opened just now: a retry is useless */
 	unsigned size, mask;   /* slots; buckets - 1 */
 	unsigned head, tail, empty; /* most and least recently used; list of empty slots (by next) */
@@ -60,8 +63,8 @@ struct sb {
 /* The held directory for dir: an fd that stays valid until the next sb_place of this view (sb_place_more: until
    the next but one). Borrowed. */
 int sb_place(struct sb *sb, const char *dir);
-int sb_place_more(struct sb *sb, const char *dir); /* without looking for changes by other threads */
-void sb_sync(struct sb *sb);
+int sb_place_more(struct sb *sb, const char *dir); /* the second one of an operation */
+void sb_sync(struct sb *sb); /* begins an operation: looks for changes by other threads, and at the clock */
 
 /* Opens dir readable for listing: an fd of its own, which is also put into the cache (d->slot) where possible. */
 int sb_place_listing(struct sb *sb, const char *dir, int oflags, struct sb_dir *d);

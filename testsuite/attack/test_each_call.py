@@ -221,6 +221,8 @@ def test_resolution_alone(daemon_alone, way, opts, flips):
 # A directory that is moved out of the module while it is open: what opens, makes and removes fails there.
 MOVED = [row("push", "m -aI --delete", "d/a:moved"), row("push", "m -aI --inplace", "d/a:moved"), row("push", "m -aI --delete -b", "d/a/deep:moved"),
          row("pull", "m -a", "d/a:moved")]
+if IS_ROOT:
+    MOVED += [row("push", "n -aI", "d/a:moved")]
 
 
 @pytest.mark.parametrize("way,opts,flips", MOVED)

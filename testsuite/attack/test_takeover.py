@@ -8,7 +8,7 @@ import os
 import stat
 
 import pytest
-from harness import snapshot
+from harness import snapshot, write_file
 from takeover import ALL_LAYERS, Gdb, HOOKS, Session, Target, acts, fds, here, outcome, why_not
 
 pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not() or "")
@@ -170,6 +170,33 @@ def test_without_one_layer(work, layer):
     with Gdb(work + "/gdb.log") as gdb, Target(work, disable=layer, uid=65534) as t:
         seen = attempt(t, gdb, "push", "worker", only=READING + WRITING)
     judge(seen, expected, SECCOMP)
+
+
+# What a worker of root gets through a directory that it holds when a local user moves it out of the module: (outcome on a
+# mount of its own, outcome without one and without a jail)
+MOVED = {
+    "read in it": (257, ["x", 0], "done", "EACCES"),
+    "make in it": (258, ["new", 0o700], "done", "EACCES"),
+    "step up": (257, ["..", 0o10000000], "ENOENT", "done"),
+    "read beside it": (257, ["../file", 0], "ENOENT", "EACCES"),
+    "remove beside it": (263, ["../doomed1", 0], "ENOENT", "EACCES"),
+    "chmod beside it": (268, ["../file", 0o600], "ENOENT", "done"),
+    "chown beside it": (260, ["../file", 1, 1, 0x100], "ENOENT", "done"),
+}
+
+
+@pytest.mark.parametrize("disable", [None, pytest.param("chroot", marks=hooks)])
+def test_directory_that_was_moved_out(work, disable):
+    with Gdb(work + "/gdb.log") as gdb, Target(work, disable=disable) as t:
+        os.mkdir(t.mod + "/going")
+        write_file(t.mod + "/going/x", b"in the module\n")
+        with Session(t, "push") as s:
+            pid = s.role("worker")
+            held = gdb.ask(pid, [[[257, [root_fd(t, pid), {"s": "going"}, 0o10200000]]]], keep=True)[0]["results"][0]
+            os.rename(t.mod + "/going", t.out + "/gone")
+            answers = gdb.ask(pid, [[[nr, [held, *({"s": a} if isinstance(a, str) else a for a in args)]]] for nr, args, *_ in MOVED.values()])
+    seen = {n: outcome(a) for n, a in zip(MOVED, answers)}
+    assert seen == {n: want[3 if disable else 2] for n, want in MOVED.items()}
 
 
 @hooks

@@ -1,4 +1,6 @@
 /* The filesystem operations: with openat2 and with the portable walk, as root and as nobody. */
+#include "config.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -10,6 +12,7 @@
 
 #include "testsuite/unit/unit.h"
 #include "sandbox/fs.h"
+#include "sandbox/kcalls.h"
 
 static char top[64];           /* scratch: top/root is the anchor, top/out is outside */
 static unsigned how;           /* ANCHOR_PORTABLE in the second round */
@@ -903,6 +906,67 @@ BOTH(plain_user)
 	rmdir(in_top("root/closed"));
 }
 
+static void outlast(void)
+{
+	nanosleep(&(struct timespec){ .tv_nsec = 3 * SB_HELD_MS * 1000000 }, NULL);
+}
+
+/* A directory that somebody else moves out while it is held, in the cache and for a listing. */
+BOTH(directories_that_leave)
+{
+	_cleanup_sb_ struct sb *sb = view(LINKS_REFUSE, 0);
+	struct sb_dir *d;
+	struct stat st;
+
+	assert_int_equal(mkdir(in_top("root/going"), 0755), 0);
+	put("root/going/x", "x");
+	assert_int_equal(sb_opendir(sb, "going", ".", 0, &d, &st), 0);
+	assert_int_equal(sb_lstat(sb, "going", "x", &st), 0);
+	assert_int_equal(rename(in_top("root/going"), in_top("out/gone")), 0);
+	outlast();
+	assert_int_equal(sb_open_read(sb, "going", "x", 0, &st), -ENOENT);
+	assert_int_equal(sb_mkdir(sb, "going", "new", 0755), -ENOENT);
+	assert_int_equal(sb_unlink(sb, "going", "x"), -ENOENT);
+	assert_int_equal(sb_rename(sb, "", "f", sb, "going", "f", 0), -ENOENT);
+	assert_int_equal(sb_rename(sb, "going", "x", sb, "", "x", 0), -ENOENT);
+	sb_closedir(d);
+	assert_int_equal(sb_opendir(sb, "going", ".", 0, &d, &st), -ENOENT);
+	/* Another one has its name: that is the one. */
+	assert_int_equal(mkdir(in_top("root/going"), 0755), 0);
+	assert_int_equal(sb_mkdir(sb, "going", "new", 0755), 0);
+	assert_int_equal(sb_rmdir(sb, "going", "new"), 0);
+	assert_int_equal(sb_rmdir(sb, "", "going"), 0);
+	assert_int_equal(unlink(in_top("out/gone/x")), 0);
+	assert_int_equal(rmdir(in_top("out/gone")), 0); /* with nothing else in it */
+}
+
+/* An anchor beneath the process's own mount of the module, where Landlock would let it go on. */
+BOTH(anchors_that_leave)
+{
+	_cleanup_anchor_ struct anchor *root = NULL, *a = NULL;
+	_cleanup_close_ int at = open(in_top("root"), O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int tree = kopen_tree(at, KOPEN_TREE_CLONE | O_CLOEXEC | AT_EMPTY_PATH);
+	struct sb_dir *d;
+
+	if (tree < 0 && (errno == EPERM || errno == ENOSYS))
+		skip();
+	assert_int_equal(mkdir(in_top("root/going"), 0755), 0);
+	assert_int_equal(anchor_from_fd(&root, tree, LINKS_REFUSE, how), 0);
+	assert_int_equal(anchor_sub(&a, root, "going", LINKS_REFUSE, LINKS_REFUSE, 0), 0);
+	_cleanup_sb_ struct sb *sb = sb_new(a, 4), *top_view = sb_new(root, 4);
+	assert_int_equal(sb_mkdirs(sb, "sub", 0755), 1);
+	assert_int_equal(rename(in_top("root/going"), in_top("out/gone")), 0);
+	outlast();
+	assert_int_equal(sb_mkdir(sb, "", "new", 0755), -ENOENT);
+	assert_int_equal(sb_mkdir(sb, "sub", "new", 0755), -ENOENT);
+	assert_int_equal(sb_opendir(sb, "", ".", 0, &d, NULL), -ENOENT);
+	assert_int_equal(sb_mkdir(top_view, "", "new", 0755), 0);
+	assert_int_equal(sb_rmdir(top_view, "", "new"), 0);
+	assert_int_equal(rename(in_top("out/gone"), in_top("root/going")), 0);
+	assert_int_equal(sb_rmdir(sb, "", "sub"), 0); /* it is back */
+	assert_int_equal(sb_rmdir(top_view, "", "going"), 0);
+}
+
 static bool is_open(int fd)
 {
 	return fcntl(fd, F_GETFD) >= 0;
@@ -963,7 +1027,7 @@ int main(void)
 		cmocka_unit_test(types_are_checked), cmocka_unit_test(temp_names), cmocka_unit_test(attributes),
 		cmocka_unit_test(moving_and_linking), cmocka_unit_test(cache_follows_changes), cmocka_unit_test(listing),
 		cmocka_unit_test(read_only), cmocka_unit_test(sub_anchors), cmocka_unit_test(held_files), cmocka_unit_test(threads_share_an_anchor), cmocka_unit_test(plain_user),
-		cmocka_unit_test(runs_of_descriptors),
+		cmocka_unit_test(directories_that_leave), cmocka_unit_test(anchors_that_leave), cmocka_unit_test(runs_of_descriptors),
 	};
 
 	if (geteuid() != 0)
