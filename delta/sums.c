@@ -192,12 +192,13 @@ int sum_writer_send(struct sum_writer *s, struct wr *w, const struct sum_head *h
 		size_t got = source_read(fd, s->buf, want, off, io_errno);
 
 		if (!off) {
-			if (!got)
+			if (!got && !tap)
 				return 1;
 			sum_head_write(w, h);
 		}
+		/* A copy keeps its places: what cannot be read is missing there, and nowhere else. */
 		memset(s->buf + got, 0, want - got);
-		if (tap && got && tap(tap_ctx, s->buf, got) < 0)
+		if (tap && tap(tap_ctx, s->buf, want) < 0)
 			return fail(e, RX_FILEIO, "the copy of the basis failed");
 		write_sums(s, w, h, want);
 		if (w->failed)

@@ -64,7 +64,7 @@ typedef int sum_tap(void *ctx, const void *data, size_t len);
 
 /*
  * Writes the head and the block sums of the basis in fd (read by pread; sum_head_span(h) bytes). tap may be NULL.
- * 0: all written. 1: the first read failed (*io_errno) and NOTHING was written: send a null head instead.
+ * 0: all written. 1: the first read failed (*io_errno), there is no tap, and NOTHING was written: send a null head instead.
  * A later read failure or a file that shrank is filled with zero bytes (*io_errno set, EIO for early end) and 0
  * is returned: the peer's checksum decides. -1: the tap stopped or no memory (e is set; head may be on its way).
  */

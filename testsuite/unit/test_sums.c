@@ -419,6 +419,13 @@ static void signature(void **state)
 	sums_free(&s);
 	assert_int_equal(b.used, 0);
 
+	/* a basis that cannot be read to its end, or at all, is copied with zeros in place of that */
+	assert_int_equal(ftruncate(fd, 20), 0);
+	assert_int_equal(sum_writer_send(sw, &m.w, &h, fd, count_tap, &tapped, &io_errno, &e), 0);
+	assert_int_equal(tapped, 2 * 42);
+	assert_int_equal(sum_writer_send(sw, &m.w, &h, -1, count_tap, &tapped, &io_errno, &e), 0);
+	assert_int_equal(tapped, 3 * 42);
+
 	/* an unreadable basis writes nothing */
 	wr_mem_clear(&m);
 	assert_int_equal(sum_writer_send(sw, &m.w, &h, -1, NULL, NULL, &io_errno, &e), 1);
