@@ -88,7 +88,7 @@ static int scan_dir(struct gen *g, const char *dir, struct scan *s)
 			if (sb_dir_lstat(d, ent.name, &st) < 0)
 				continue;
 			e.mode = st.st_mode;
-			e.mount = S_ISDIR(st.st_mode) && st.st_dev != self.st_dev;
+			e.mount = g->o->one_fs && S_ISDIR(st.st_mode) && st.st_dev != self.st_dev;
 		}
 		e.is_dir = (e.mode & S_IFMT) == S_IFDIR;
 		if (g->walk && path_join(path, dir, ent.name) == 0 && filt_excluded(g->walk, path, e.is_dir)) {

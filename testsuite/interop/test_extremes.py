@@ -17,7 +17,8 @@ def pair(work):
     os.mkdir(src)
     os.mkdir(dst)
     write_file(work + "/small", f"#!/bin/sh\nulimit -s 1024\nexec {KEDGE} \"$@\"\n".encode(), 0o755)
-    with Daemon(work, {"m": {"path": dst, "read only": "no", **IDS}}, binary=work + "/small") as d:
+    module = {"path": dst, "read only": "no", **IDS}
+    with Daemon(work, {"m": module, "logged": {**module, "transfer logging": "yes"}}, binary=work + "/small") as d:
         yield src, dst, d
         assert "killed by signal" not in d.read_log()
     subprocess.run(["rm", "-rf", src, dst], check=True)     # too deep for Python's own
@@ -62,3 +63,20 @@ def test_hard_links_that_all_fail(pair):
     os.chmod(f"{src}/{names[0]}", 0)
     r = client(["-rltH", "--no-i-r", src + "/", d.url("m/")], user=NOBODY if IS_ROOT else None)
     assert r.returncode == 23 and r.stderr.count(b"could not make way") == len(names) - 1, r.stderr[-1000:]
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="mounting needs root")
+@pytest.mark.parametrize("module", ["m", "logged"])
+def test_mount_point(pair, module):
+    """What is in it goes like anything else, unless -x says that it stays. What the log is told makes no difference."""
+    src, dst, d = pair
+    os.mkdir(dst + "/disk")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k,mode=755", "none", dst + "/disk"], check=True)
+    try:
+        write_file(dst + "/disk/f", b"x")
+        assert client(["-rx", "--delete", src + "/", d.url(module)]).returncode == 0
+        assert os.listdir(dst + "/disk") == ["f"]
+        assert client(["-r", "--delete", src + "/", d.url(module)]).returncode == 23
+        assert os.listdir(dst + "/disk") == []
+    finally:
+        subprocess.run(["umount", dst + "/disk"], check=True)
