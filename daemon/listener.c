@@ -149,6 +149,18 @@ static void refuse(struct listener *l, int fd, const struct peer *p, enum limit_
 	close(fd);
 }
 
+/* Out of descriptors or memory: the connection still waits, and would wake us again at once. */
+static void not_accepted(struct listener *l, int en, int64_t now)
+{
+	if (en != EMFILE && en != ENFILE && en != ENOBUFS && en != ENOMEM)
+		return;
+	if (now - l->refusal_logged_ms >= 1000) {
+		log_printf("could not accept a connection: %s", strerror(en));
+		l->refusal_logged_ms = now;
+	}
+	poll(NULL, 0, 100);
+}
+
 static _Noreturn void child(struct listener *l, int fd, struct conn_row *row)
 {
 	for (nfds_t i = 0; i < l->n; i++)
@@ -163,16 +175,18 @@ static void accept_one(struct listener *l, int listen_fd)
 {
 	struct sockaddr_storage ss = { 0 };
 	socklen_t len = sizeof ss;
-	int fd = accept4(listen_fd, (struct sockaddr *)&ss, &len, SOCK_CLOEXEC);
-	struct limit_settings s = settings(l->d);
 	int64_t now = clock_ms();
+	struct limit_settings s = settings(l->d);
+	int fd = accept4(listen_fd, (struct sockaddr *)&ss, &len, SOCK_CLOEXEC);
 	struct conn_row *row = NULL;
 	enum limit_verdict v;
 	struct peer peer;
 	pid_t pid, evict;
 
-	if (fd < 0)
+	if (fd < 0) {
+		not_accepted(l, errno, now);
 		return;
+	}
 	peer_from_sockaddr(&peer, &ss);
 	v = limits_admit(l->limits, &s, &peer, now, &row, &evict);
 	if (v != LIMIT_OK) {

@@ -1,10 +1,11 @@
-"""What is legal and far from usual: the depth of trees, the size of groups. No process may fall over it. The stack is
-small, so that less of it is needed to find what takes more of it with each level."""
+"""What is legal and far from usual: the depth of trees, the size of groups, a file system inside of another, no descriptor
+left. No process may fall over it. The stack is small, so that less of it is needed to find what takes more of it with each level."""
 import os
+import resource
 import subprocess
 
 import pytest
-from harness import Daemon, IS_ROOT, KEDGE, client, write_file
+from harness import Daemon, IS_ROOT, KEDGE, client, wait_for, write_file
 
 NOBODY = 65534
 IDS = {"uid": 0, "gid": 0} if IS_ROOT else {}
@@ -80,3 +81,14 @@ def test_mount_point(pair, module):
         assert os.listdir(dst + "/disk") == []
     finally:
         subprocess.run(["umount", dst + "/disk"], check=True)
+
+
+def test_no_descriptor_left(pair):
+    """A daemon that cannot accept says so, and serves who waited when it can again."""
+    d = pair[2]
+    limits = resource.prlimit(d.proc.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(d.proc.pid, resource.RLIMIT_NOFILE, (3, limits[1]))
+    with d.connect() as s:
+        wait_for(lambda: "could not accept a connection: Too many open files" in d.read_log())
+        resource.prlimit(d.proc.pid, resource.RLIMIT_NOFILE, limits)
+        assert s.recv(8) == b"@RSYNCD:"
