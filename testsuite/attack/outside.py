@@ -10,9 +10,9 @@ from harness import digest
 SECRET = b"the secret of the outside\n"
 # Nothing, partial transfer, vanished files, deletions stopped.
 CLEAN = {0, 11, 23, 24, 25}     # 11: a side directory could not be entered
-# What ends a session, as in the stock server: an argument, --temp-dir or the basis of a delta turned into a link or gone.
+# What ends a session, as in the stock server: a module, an argument, a side directory or the basis of a delta turned into a link or gone.
 REFUSED = {(3, b"failed: Too many levels of symbolic links (40)"), (1, b"The temp-dir is not a directory"), (1, b"The temp-dir does not exist"),
-           (2, b"got a block match with no basis file for ")}
+           (1, b"The backup-dir is not a directory"), (5, b"@ERROR: chdir failed"), (2, b"got a block match with no basis file for ")}
 # user::rwx, user:1234:rwx, group::r--, mask::rwx, other::r--
 ACL = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *e) for e in
                                       ((1, 7, 0xffffffff), (2, 7, 1234), (4, 4, 0xffffffff), (16, 7, 0xffffffff), (32, 4, 0xffffffff)))

@@ -41,8 +41,9 @@ enum { OUTSIDE_MAX = 128, PAIRS_MAX = 4 };
 struct control {
 	uint64_t first, stride;        /* exchange at call `first`, and then at every `stride`th (0: no other); first 0: never */
 	uint64_t stay;                 /* each exchange lasts until the next; 0: for its call only */
-	uint64_t weak;                 /* openat2 loses its resolve flags: the test must notice */
+	uint64_t weak;                 /* openat2 loses its resolve flags, openat O_NOFOLLOW: the test must notice */
 	uint64_t pairs, noutside;
+	uint64_t early;                /* what counts is a call before its process is confined that looks up what changes places */
 	uint64_t held;                 /* what counts is a success through a descriptor of an outside directory */
 	uint64_t seen, hits, flipped;  /* calls, exchanges, state of the paths */
 	uint64_t allowed, refused;     /* calls after an exchange that succeeded and failed */
@@ -155,6 +156,21 @@ static int peek(pid_t tid, uint64_t from, void *to, size_t len)
 	return process_vm_readv(tid, &l, 1, &r, 1, 0) == (ssize_t)len;
 }
 
+/* As much of a text as is there. */
+static void peek_text(pid_t tid, uint64_t from, char *to, size_t len)
+{
+	size_t here = 4096 - (size_t)(from & 4095);
+	struct iovec l = { to, len - 1 }, r[2];
+	ssize_t n;
+
+	if (here > len - 1)
+		here = len - 1;
+	r[0] = (struct iovec){ (void *)(uintptr_t)from, here };
+	r[1] = (struct iovec){ (void *)(uintptr_t)(from + here), len - 1 - here };
+	n = process_vm_readv(tid, &l, 1, r, 2, 0);
+	to[n < 0 ? 0 : n] = 0;
+}
+
 /* Landlock looks at what opens, makes and removes, and not at attributes. */
 static int landlocked(pid_t tid, const struct call *k, const uint64_t *args)
 {
@@ -223,29 +239,57 @@ static int confined(pid_t tid)
 	return n > 1;
 }
 
-/* A process that cannot be dumped shows its descriptors and its memory to root only. */
-static void stay_readable(pid_t tid, const struct __ptrace_syscall_info *info)
+/* Whether one of the components is the name of something that changes places. */
+static int looks_up(const char *path)
+{
+	for (uint64_t i = 0; i < c->pairs; i++) {
+		const char *name = strrchr(c->path[i][0], '/') + 1;
+		size_t len = strlen(name);
+
+		for (const char *s = path; (s = strstr(s, name)); s += len)
+			if ((s == path || s[-1] == '/') && (!s[len] || s[len] == '/'))
+				return 1;
+	}
+	return 0;
+}
+
+static int counts(pid_t tid, const char *path)
+{
+	return c->early ? looks_up(path) && !confined(tid) : confined(tid);
+}
+
+/* Argument 1 or 2 of the call. */
+static void set_argument(pid_t tid, int n, uint64_t value)
 {
 	struct user_regs_struct regs;
 	struct iovec v = { &regs, sizeof regs };
 
-	if (geteuid() == 0 || info->seccomp.args[0] != PR_SET_DUMPABLE || ptrace(PTRACE_GETREGSET, tid, 1 /* NT_PRSTATUS */, &v) < 0)
+	if (ptrace(PTRACE_GETREGSET, tid, 1 /* NT_PRSTATUS */, &v) < 0)
 		return;
 #if defined __x86_64__
-	regs.rsi = 1;
+	*(n == 1 ? &regs.rsi : &regs.rdx) = value;
 #elif defined __aarch64__
-	regs.regs[1] = 1;
+	regs.regs[n] = value;
 #endif
 	if (ptrace(PTRACE_SETREGSET, tid, 1, &v) < 0)
 		trouble("PTRACE_SETREGSET");
 }
 
-static void weaken(pid_t tid, const uint64_t *args)
+/* A process that cannot be dumped shows its descriptors and its memory to root only. */
+static void stay_readable(pid_t tid, const struct __ptrace_syscall_info *info)
+{
+	if (geteuid() && info->seccomp.args[0] == PR_SET_DUMPABLE)
+		set_argument(tid, 1, 1);
+}
+
+static void weaken(pid_t tid, int nr, const uint64_t *args)
 {
 	uint64_t none = 0;
 	struct iovec l = { &none, sizeof none }, r = { (void *)(uintptr_t)(args[2] + offsetof(struct open_how, resolve)), sizeof none };
 
-	if (process_vm_writev(tid, &l, 1, &r, 1, 0) != (ssize_t)sizeof none)
+	if (nr == SYS_openat)
+		set_argument(tid, 2, args[2] & ~(uint64_t)O_NOFOLLOW);
+	else if (nr == SYS_openat2 && process_vm_writev(tid, &l, 1, &r, 1, 0) != (ssize_t)sizeof none)
 		trouble("process_vm_writev");
 }
 
@@ -272,7 +316,7 @@ static int at_call(pid_t tid)
 	const struct call *k;
 	const uint64_t *args = info.seccomp.args;
 	int64_t result;
-	char first;
+	char path[sizeof c->path[0][0]];
 	int hit, alive;
 
 	if (ptrace(PTRACE_GET_SYSCALL_INFO, tid, sizeof info, &info) <= 0 || info.op != PTRACE_SYSCALL_INFO_SECCOMP)
@@ -283,10 +327,13 @@ static int at_call(pid_t tid)
 	}
 	k = find_call(info.seccomp.nr);
 	/* By descriptor alone: nothing is looked up. */
-	if (!k || !c->first || (peek(tid, args[k->path], &first, 1) && !first) || !confined(tid))
+	if (!k || !c->first)
 		return 1;
-	if (c->weak && info.seccomp.nr == SYS_openat2)
-		weaken(tid, args);
+	peek_text(tid, args[k->path], path, sizeof path);
+	if (!*path || !counts(tid, path))
+		return 1;
+	if (c->weak)
+		weaken(tid, k->nr, args);
 	c->seen++;
 	hit = c->seen == c->first || (c->stride && c->seen > c->first && (c->seen - c->first) % c->stride == 0);
 	if (!hit && !c->flipped)

@@ -5,7 +5,7 @@ import struct
 import subprocess
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-WORDS = ("first", "stride", "stay", "weak", "pairs", "noutside", "held", "seen", "hits", "flipped", "allowed", "refused", "leaks")
+WORDS = ("first", "stride", "stay", "weak", "pairs", "noutside", "early", "held", "seen", "hits", "flipped", "allowed", "refused", "leaks")
 OUTSIDE_MAX, PAIRS_MAX, PATH = 128, 4, 1024
 OUTSIDE = 8 * len(WORDS)
 LEAK = OUTSIDE + 16 * OUTSIDE_MAX

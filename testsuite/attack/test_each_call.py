@@ -2,7 +2,8 @@
 call, or from then on, a directory or a file of the module is a symlink to something outside.
 
 Nothing outside may be reached, and the session ends cleanly. With the resolve flags taken out of its openat2 calls the same
-transfers do reach it. KEDGE_EVERY_CALL=1 tries every n; without it a few of each row.
+transfers do reach it. So it is with root's processes before they are confined, when they look up the place where they will be, and somebody
+else's link is there. KEDGE_EVERY_CALL=1 tries every n; without it a few of each row.
 """
 import os
 import random
@@ -20,6 +21,7 @@ pytestmark = [pytest.mark.skipif(not os.access(HOOKS, os.X_OK), reason=f"{HOOKS}
 IDS = {"uid": 0, "gid": 0} if IS_ROOT else {}
 EVERY = os.environ.get("KEDGE_EVERY_CALL")
 CALLS = 30                  # each row has more
+NOBODY = 65534
 ALONE = "chroot,landlock,trial"
 FILES = ("f1", "f2")
 
@@ -37,7 +39,8 @@ class Place:
 
     def __init__(self, work):
         self.work = work
-        self.mod, self.out, self.src, self.got, self.spare = (os.path.join(work, n) for n in ("mod", "out", "src", "got", "spare"))
+        self.top, self.mod, self.out, self.src, self.got, self.spare = (
+            os.path.join(work, n) for n in ("top", "top/mod", "outer/mod", "src", "got", "spare"))
         for d in (self.src + "/d/a/deep", self.out + "/deep"):
             os.makedirs(d)
         for where in ("", "deep/"):
@@ -58,7 +61,9 @@ class Place:
 
     def lay(self, flips):
         """The module as it is before a transfer; returns the pairs of paths that change places."""
-        for top in (self.mod, self.spare, self.got):
+        for top in (self.top, self.mod, self.spare, self.got):
+            if os.path.islink(top):
+                os.unlink(top)
             shutil.rmtree(top, ignore_errors=True)
         for d in ("d/a/deep/gone", "d/t", "d/bk", "d/.p", "d/a/.p", "alt/a/deep", "d/fs"):
             os.makedirs(f"{self.mod}/{d}")
@@ -77,9 +82,9 @@ class Place:
         return [self.pair(i, *flip) for i, flip in enumerate(flips)]
 
     def pair(self, i, what, kind):
-        a, b = f"{self.mod}/{what}", f"{self.spare}/{i}"
+        a, b = os.path.normpath(f"{self.mod}/{what}"), f"{self.spare}/{i}"
         name = what.rsplit("/", 1)[-1]
-        target = self.out + ("" if name in ("a", "d") else "/deep" if name not in FILES else "/" + name)
+        target = os.path.normpath(self.out + ("/" + name if name in (*FILES, "..") else "" if name in ("a", "d", ".") else "/deep"))
         if kind == "link":
             # Relative, so that it leads outside for a resolution that knows no more than where its root is.
             os.symlink(os.path.relpath(target, os.path.dirname(a)), b)
@@ -106,7 +111,7 @@ class Victim:
     def over_tcp(self):
         mods = {n: {"path": self.place.mod, "read only": "no", "use chroot": "no", "munge symlinks": "no", **IDS, **more}
                 for n, more in (("m", {}), ("n", {"device nodes": "any"}), ("f", {"fake super": "yes"}))}
-        os.mkdir(self.place.mod)
+        os.makedirs(self.place.mod)
         self.daemon = Daemon(self.place.work, mods, binary=self.stopper.program, env=self.env, global_lines=["socket options = TCP_NODELAY"])
         return self.daemon
 
@@ -114,6 +119,8 @@ class Victim:
         """One transfer, and whether anything outside was reached."""
         p, s = self.place, self.stopper
         pairs = p.lay(flips)
+        for _, b in pairs if how.get("early") else ():
+            os.lchown(b, NOBODY, NOBODY)    # a link of root's own would be followed
         moved = [p.mod + "/" + what for what, kind in flips if kind == "moved"]
         s.arm(first, pairs, moved or [p.out], held=bool(moved), **how)
         p.watch.seen()
@@ -146,6 +153,11 @@ def daemon_alone(tool, tmp_path_factory):
 @pytest.fixture(scope="module")
 def daemon_landlock(tool, tmp_path_factory):
     yield from serve(tool, tmp_path_factory, "chroot,trial")
+
+
+@pytest.fixture(scope="module")
+def daemon_whole(tool, tmp_path_factory):
+    yield from serve(tool, tmp_path_factory, None)
 
 
 def serve(tool, tmp_path_factory, disable):
@@ -207,7 +219,7 @@ ROWS = [
     row("pull", "m -a", "d/a"), row("pull", "m -a", "d/a/f1"), row("pull", "m -a", "d/a/f1:fifo"), row("pull", "m -aL", "d/a"),
     row("pull", "m -aL", "d/a/f1"), row("pull", "m -ak", "d/a/deep"), row("pull", "m -aHAX", "d/a"), row("pull", "m -ac", "d/a"),
     row("pull", "m -a --remove-source-files", "d/a"), row("pull", "m -a --remove-source-files", "d/a/f1"), row("pull", "m -aF", "d/a"),
-    row("pull", "m -aR", "d"), row("pull", "m -a --copy-unsafe-links", "d/a"), row("pull", "m -a", "d/a/deep:alt/moved"),
+    row("push", "m -aI --delete", "."), row("pull", "m -aL", ".."), row("pull", "m -aR", "d"), row("pull", "m -a --copy-unsafe-links", "d/a"), row("pull", "m -a", "d/a/deep:alt/moved"),
 ]
 if IS_ROOT:
     ROWS += [row("push", "n -aI", "d/a"), row("push", "n -aIX", "d/a/null")]
@@ -238,6 +250,34 @@ SERVER = [row("push", "-aI --delete", "d/a"), row("push", "-aHAXI --inplace", "d
 def test_server(tool, work, way, opts, flips):
     """A user's own server: no modes that follow links, with which it may leave the tree."""
     each_call(Victim(tool, work), way, opts, flips)
+
+
+# Module, its parent, destination, source and side directories: every call that looks one of them up.
+EARLY = [row("push", "m -aI", ".."), row("push", "-aI", "d"), row("pull", "-a", "d"), row("push", "m -aI", "."), row("push", "-aI", ".."),
+         row("pull", "-a", "."), row("push", "-aI --temp-dir=t", "d/t"), row("push", "-aI --link-dest=../alt/a", "alt/a")]
+needs_root = pytest.mark.skipif(not IS_ROOT, reason="makes links of another user")
+
+
+@needs_root
+@pytest.mark.parametrize("way,opts,flips", EARLY)
+def test_before_it_is_confined(daemon_whole, way, opts, flips):
+    first = 1
+    while True:
+        r, out = daemon_whole.run(way, opts, flips, first, early=1)
+        assert not out, (first, out, r.stderr)
+        check_clean(r)
+        if not daemon_whole.stopper.hits:
+            break
+        first += 1
+    assert first > 1, "nothing was exchanged"
+
+
+@needs_root
+@pytest.mark.parametrize("way,opts,flips", EARLY[:3])
+def test_before_it_is_confined_links_would_be_followed(tool, work, way, opts, flips):
+    v = Victim(tool, work, None)
+    with v.over_tcp():
+        assert any(v.run(way, opts, flips, first, early=1, weak=1, stay=stay)[1] for stay in (0, 1) for first in (1, 2, 3))
 
 
 @pytest.mark.parametrize("way,opts", [("push", "m -aI --delete"), ("pull", "m -a")])
