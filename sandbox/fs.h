@@ -144,6 +144,7 @@ struct sb_dirent {
 /* Opens dir/leaf ("." for dir itself) for listing. A link at leaf is -ELOOP. flags: SB_NOATIME. st may be NULL. */
 int sb_opendir(struct sb *sb, const char *dir, const char *leaf, unsigned flags, struct sb_dir **out, struct stat *st);
 int sb_readdir(struct sb_dir *d, struct sb_dirent *ent); /* 1: an entry (never "." or ".."), 0: the end */
+int sb_dir_search(struct sb_dir *d); /* 0, or why names in it cannot be looked at */
 int sb_dir_lstat(struct sb_dir *d, const char *leaf, struct stat *st); /* lstat in the open directory */
 void sb_closedir(struct sb_dir *d); /* NULL is allowed; before sb_free of its sb */
 

@@ -75,6 +75,13 @@ int sb_readdir(struct sb_dir *d, struct sb_dirent *ent)
 	}
 }
 
+int sb_dir_search(struct sb_dir *d)
+{
+	struct stat st;
+
+	return fstatat(d->fd, ".", &st, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
+}
+
 int sb_dir_lstat(struct sb_dir *d, const char *leaf, struct stat *st)
 {
 	int r = leaf_check(leaf, false);

@@ -119,9 +119,6 @@ static int stat_failed(struct sender *s, const struct spot *sp, int errnum, bool
 
 	if (!sp->operand && (rules_hide(s, false) || rules_hide(s, true)))
 		return 0;
-	/* A directory without search permission: said once, as of the directory; a link may lead to another one. */
-	if (sp->d && errnum == EACCES && !s->o->copy_links && !s->o->copy_dirlinks && !s->o->copy_unsafe_links)
-		return -2;
 	shown = place_show(s, sp->root, s->name);
 	if (dangling && errnum == ENOENT) {
 		s->x->io_error |= IOERR_GENERAL;

@@ -237,7 +237,7 @@ int args_note_dir(struct sender *s, const struct fent *e, dev_t dev);
 /* ---- entry.c ---- */
 
 /* Looks at leaf in a spot and sends its entry. s->name holds the list name. type: DT_* or DT_UNKNOWN.
-   1: *out is the new entry; 0: left out (said if it must be); -1: fatal; -2: nothing in this directory can be looked at. */
+   1: *out is the new entry; 0: left out (said if it must be); -1: fatal. */
 int entry_make(struct sender *s, struct spot *sp, const char *leaf, unsigned char type, unsigned flags, struct fent **out);
 
 /* Entry of mode 0 for a missing argument, and of a parent made up by --relative. */

@@ -70,8 +70,6 @@ static int scan_names(struct sender *s, const struct fent *d, struct spot *sp, s
 		}
 		memcpy(s->name + base, ent.name, ent.len + 1);
 		rc = entry_make(s, sp, ent.name, ent.type, 0, &e);
-		if (rc == -2)
-			return open_failed(s, d, EACCES);
 		if (rc < 0)
 			return -1;
 		if (rc == 0 || !FENT_IS_DIR(e))
@@ -105,6 +103,12 @@ static int scan_dir(struct sender *s, struct fent *d, dev_t dev)
 	if (!sp.sb)
 		return sender_nomem(s);
 	rc = sb_opendir(sp.sb, s->scan_path, ".", s->o->open_noatime == 1 ? SB_NOATIME : 0, &sp.d, NULL);
+	/* Said once, as of the directory, whatever the rules leave of it; a link may lead to another one. */
+	if (rc == 0 && !s->follows) {
+		rc = sb_dir_search(sp.d);
+		if (rc < 0)
+			sb_closedir(sp.d);
+	}
 	if (rc < 0)
 		return open_failed(s, d, -rc);
 	memcpy(s->name, sp.fdir->s, base);

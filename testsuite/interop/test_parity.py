@@ -422,7 +422,7 @@ USER = ["-a", "-a --delete", "-rt", "-a --delete-after -b", "-a --inplace", "-aE
         "-a --groupmap=*:1", "-a --super | src/ | dst/ | empty", "-an --super | src/ | dst/ | empty", "-rlt --no-p | src/ | dst/ | empty", "-a --delay-updates --fuzzy"]
 # Where the owner has closed things: what cannot be read or listed, and what is (not) deleted then.
 USER += [o + " | src/ | dst/ | closed" for o in ("-a --delete-after", "-aL --delete-after --ignore-errors", "-ac --no-i-r --delete", "-ak -b --remove-source-files",
-                                                 "-a --inplace --no-W", "-an --no-i-r --delete")] + ["-a --files-from=list | src | dst/ | closed"]
+                                                 "-a --inplace --no-W", "-an --no-i-r --delete", "-a --delete -f '-! */'")] + ["-a --files-from=list | src | dst/ | closed"]
 
 
 def empalt(top, template):
