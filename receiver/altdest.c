@@ -97,7 +97,7 @@ static void exact_match(struct gen *g, struct gitem *it, const struct alt_hit *h
 	it->seen = g->h.alt[hit->dir];
 	gen_itemize(g, it, true, &hit->st, GEN_MATCHED, NULL);
 	if (g->o->remove_source == 1)
-		rx_success(g->rx, it->ndx);
+		gen_success(g, it);
 	if (hlinked(g, it->e))
 		hlink_matched(g, it);
 	walk_skipped(g, it);

@@ -82,7 +82,7 @@ unsigned attrs_report(struct hands *h, const struct fent *e, const struct stat *
 		f |= ITEM_REPORT_ATIME;
 	if (!FENT_IS_LNK(e) || !S_ISLNK(st->st_mode)) {
 		if (o->perms ? ((mode ^ st->st_mode) & PERM_BITS) != 0 :
-		    o->executability && FENT_IS_REG(e) && !(mode & 0111) != !(st->st_mode & 0111))
+		    o->executability && FENT_IS_REG(e) && !(attrs_mode(h->rx, e, st, 0) & 0111) != !(st->st_mode & 0111))
 			f |= ITEM_REPORT_PERMS;
 	}
 	if (wants_uid(h, e, st->st_uid, &id))
@@ -103,6 +103,8 @@ bool attrs_unchanged(struct hands *h, const struct fent *e, const struct stat *s
 {
 	unsigned f = attrs_report(h, e, st, t, false) & ~(unsigned)ITEM_REPORT_ATIME;
 
+	if (FENT_IS_DIR(e) && h->rx->o->times && !same_time(h->rx, e, st))
+		return false;	/* with -O too */
 	if (!FENT_IS_REG(e))
 		f &= ~(unsigned)ITEM_REPORT_SIZE;
 	return f == 0;

@@ -96,6 +96,7 @@ struct gen {
 	bool redoing;
 	bool redo_ok;                  /* redo requests may be sent */
 	bool closed;                   /* the last phase that takes requests was ended */
+	int32_t awaited;               /* the last item that comes back with attribute values; -1: none */
 	unsigned since_flush;
 	int64_t flushed_ms;
 
@@ -145,6 +146,12 @@ void gen_itemize(struct gen *g, const struct gitem *it, bool exists, const struc
 
 /* Verbose: an item whose content is as it should be. changed: its attributes were not. */
 void gen_tell_same(struct gen *g, const struct fent *e, bool changed);
+
+/* What is there already gets its attributes; flags: ATTRS_*. */
+void gen_keep(struct gen *g, struct gitem *it, unsigned flags);
+
+/* The sender may remove its file, now or, where attribute values are still to come from it, when they are set. */
+void gen_success(struct gen *g, struct gitem *it);
 /* Below protocol 29 there are no items: what is not transferred is told here, when names are wanted. */
 static inline bool tells_old_peer(const struct gen *g)
 {
@@ -186,7 +193,7 @@ bool walk_look(struct gen *g, struct gitem *it);
 /* The entry ends without being done: its hard-link group goes on without it. */
 void walk_skipped(struct gen *g, const struct gitem *it);
 /* The entry is as it should be. */
-void walk_finished(struct gen *g, const struct gitem *it, bool made);
+void walk_finished(struct gen *g, struct gitem *it, bool made);
 /* Switches to an entry's directory. False: its contents are skipped, or the session ended. */
 bool walk_enter(struct gen *g, const struct fent *e);
 void walk_prune(struct gen *g, struct glist *gl);

@@ -62,11 +62,8 @@ static bool skipped(struct gen *g, const struct gitem *it)
 
 static void up_to_date(struct gen *g, struct gitem *it)
 {
-	struct target t = { g->h.dest, it->dir, it->leaf, -1, NULL };
-
 	gen_itemize(g, it, true, &it->st, 0, NULL);
-	gen_tell_same(g, it->e, attrs_apply(&g->h, &t, it->e, it->mode, &it->st, g->o->checksum ? ATTRS_EXACT : 0) > 0);
-	walk_finished(g, it, false);
+	gen_keep(g, it, g->o->checksum ? ATTRS_EXACT : 0);
 }
 
 static bool find_partial(struct gen *g, const struct gitem *it, struct basis *b)

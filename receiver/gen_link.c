@@ -237,11 +237,8 @@ static void attrs_of_new(struct gen *g, struct gitem *it, const struct alt_hit *
 
 static void unchanged(struct gen *g, struct gitem *it)
 {
-	struct target t = { g->h.dest, it->dir, it->leaf, -1, NULL };
-
 	gen_itemize(g, it, true, &it->st, 0, NULL);
-	gen_tell_same(g, it->e, attrs_apply(&g->h, &t, it->e, it->mode, &it->st, 0) > 0);
-	walk_finished(g, it, false);
+	gen_keep(g, it, 0);
 }
 
 /* Reports something made anew, or made where another of its kind was. */
@@ -251,7 +248,7 @@ static void report_made(struct gen *g, struct gitem *it, bool existed, const str
 
 	if (!same && !existed && hit->dir >= 0) {
 		it->seen = g->h.alt[hit->dir];
-		gen_itemize(g, it, true, &hit->st, ITEM_LOCAL_CHANGE | (hit->level < 3 ? ITEM_REPORT_CHANGE : 0u), NULL);
+		gen_itemize(g, it, true, &hit->st, ITEM_LOCAL_CHANGE | (hit->level < 3 ? ITEM_REPORT_CHANGE : GEN_MATCHED), NULL);
 	} else {
 		gen_itemize(g, it, same, st, ITEM_LOCAL_CHANGE | ITEM_REPORT_CHANGE, NULL);
 	}

@@ -62,6 +62,24 @@ void gen_tell_same(struct gen *g, const struct fent *e, bool changed)
 		say(SAY_INFO, changed ? "%s" : "%s is uptodate", ENAME(e));
 }
 
+void gen_keep(struct gen *g, struct gitem *it, unsigned flags)
+{
+	struct target t = { g->h.dest, it->dir, it->leaf, -1, NULL };
+	bool changed = g->rx->dry ? !attrs_unchanged(&g->h, it->e, &it->st, &t) :
+		       attrs_apply(&g->h, &t, it->e, it->mode, &it->st, flags) > 0;
+
+	gen_tell_same(g, it->e, changed);
+	walk_finished(g, it, false);
+}
+
+void gen_success(struct gen *g, struct gitem *it)
+{
+	if (it->ndx == g->awaited)
+		gen_pending(g, it);
+	else
+		rx_success(g->rx, it->ndx);
+}
+
 #define INSIGNIFICANT (ITEM_BASIS_TYPE_FOLLOWS | ITEM_XNAME_FOLLOWS | ITEM_LOCAL_CHANGE)
 
 static void fill_item(struct gen *g, int32_t ndx, unsigned iflags, uint8_t basis, const char *xname)
@@ -96,6 +114,8 @@ static bool expect_xattrs(struct gen *g, const struct gitem *it, unsigned iflags
 {
 	struct request r = { .ndx = it->ndx, .iflags = (uint16_t)iflags, .basis = BASIS_FNAME, .flags = RQ_XATTRS };
 
+	if (g->o->remove_source)
+		g->awaited = it->ndx;
 	if (queue_push(&g->rx->requests, &r) == 0)
 		return true;
 	gen_fail(g, RX_MALLOC, "out of memory for requests");
@@ -351,7 +371,9 @@ static void conclude(struct gen *g, const struct event *ev)
 	}
 	*st &= (uint8_t)~ST_PENDING;
 	gl->pending--;
-	if (!hlinked(g, e))
+	if (ev->kind == EV_VALUES)
+		rx_success(g->rx, ev->ndx);
+	if (!hlinked(g, e) || ev->kind == EV_VALUES || ev->kind == EV_NO_VALUES)
 		return;
 	if (ev->kind == EV_OK)
 		hlink_finished(g, ev->ndx);
@@ -564,6 +586,7 @@ static void *gen_thread(void *arg)
 
 	say_set_role("generator");
 	g->flushed_ms = clock_ms();
+	g->awaited = -1;
 	gen_run(g);
 	/* A peer that is gone may have told the other thread why; but it may also just stay silent. */
 	for (int i = 0; i < 20 && g->out->failed && !atomic_load(&g->conn->stopping); i++)

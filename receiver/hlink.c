@@ -168,7 +168,7 @@ static void link_to_leader(struct gen *g, struct gitem *it, const struct hgroup 
 		gen_itemize(g, it, true, &it->st, ITEM_LOCAL_CHANGE, "");
 		gen_tell_same(g, it->e, false);
 		if (g->o->remove_source == 1)
-			rx_success(g->rx, it->ndx);
+			gen_success(g, it);
 		return;
 	}
 	if (gen_make(g, it, NODE_HARDLINK, h->name, g->h.dest, h->dir, h->leaf) < 0)
@@ -178,7 +178,7 @@ static void link_to_leader(struct gen *g, struct gitem *it, const struct hgroup 
 	if (tells_old_peer(g))
 		say(SAY_INFO, "%s => %s", ENAME(it->e), h->name);
 	if (g->o->remove_source == 1)
-		rx_success(g->rx, it->ndx);
+		gen_success(g, it);
 }
 
 bool hlink_check(struct gen *g, struct gitem *it)

@@ -237,6 +237,7 @@ static int item_xattrs(struct recv *r, const struct fent *e)
 	const unsigned linked = ITEM_XNAME_FOLLOWS | ITEM_LOCAL_CHANGE;
 	struct target t = { r->h.dest, rx_dir(r->rx, e), rx_leaf(r->rx, e), -1, NULL };
 	struct request req = { 0 };
+	int rc = 0;
 
 	if (!item_has_xattrs(&r->item, r->p->version, r->o->xattrs, r->o->dry_run, r->p->compat & CF_AVOID_XATTR_OPTIM))
 		return 0;
@@ -249,7 +250,9 @@ static int item_xattrs(struct recv *r, const struct fent *e)
 	t.old = &(struct target){ t.sb, t.dir, t.leaf, -1, NULL };
 	/* A hard link has them from its leader. */
 	if (!r->rx->dry && t.sb && (r->item.flags & linked) != linked)
-		xa_apply(&r->h, &t, e);
+		rc = xa_apply(&r->h, &t, e);
+	if (r->rx->o->remove_source && !FENT_IS_DIR(e))
+		return recv_event(r, rc < 0 ? EV_NO_VALUES : EV_VALUES, r->item.ndx, NULL);
 	return 0;
 }
 

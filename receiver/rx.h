@@ -86,7 +86,8 @@ struct request {
 
 /* ---- receiver -> generator ---- */
 
-enum ev_kind { EV_LIST, EV_LIST_EOF, EV_OK, EV_REDO, EV_FAILED, EV_NO_SEND, EV_DONE };
+enum ev_kind { EV_LIST, EV_LIST_EOF, EV_OK, EV_REDO, EV_FAILED, EV_NO_SEND, EV_DONE,
+	       EV_VALUES, EV_NO_VALUES /* of an item without data: its attributes are set, or not */ };
 
 struct event {
 	enum ev_kind kind;

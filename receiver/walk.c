@@ -12,10 +12,10 @@ void walk_skipped(struct gen *g, const struct gitem *it)
 		hlink_failed(g, it->ndx);
 }
 
-void walk_finished(struct gen *g, const struct gitem *it, bool made)
+void walk_finished(struct gen *g, struct gitem *it, bool made)
 {
 	if (g->o->remove_source == 1 || (g->o->remove_source && made))
-		rx_success(g->rx, it->ndx);
+		gen_success(g, it);
 	if (hlinked(g, it->e))
 		hlink_finished(g, it->ndx);
 }
@@ -282,7 +282,7 @@ static void walk_parent(struct gen *g, struct glist *gl)
 	struct gitem it = { .gl = gl, .e = gl->fl->parent, .ndx = gl->fl->ndx_start - 1 };
 	char path[PATH_LIMIT + 1];
 
-	if (!it.e)
+	if (!it.e || it.e->flags & FENT_CLEARED)
 		return;
 	if (g->o->list_only)
 		list_entry(g, it.e);

@@ -197,3 +197,22 @@ def test_file_capability(work):
     with Daemon(work, module(dest(work, "other"))) as d:
         r = client(["-aX", src + "/", d.url("m/")])
     assert r.returncode == 23 and b'"security.capability") failed: Operation not permitted (1)' in r.stderr
+
+
+@pytest.mark.parametrize("opts", [[], ["--no-i-r"]], ids=["incremental", "whole"])
+def test_a_source_stays_until_its_values_are_read(work, opts):
+    """--remove-source-files where nothing but long values are sent: the sender looks for them when it is asked."""
+    src, dst = work + "/src", dest(work, "dst")
+    for i in range(40):
+        os.makedirs(f"{src}/{i}")
+        for k in range(10):
+            for top in (src, f"{dst}"):
+                os.makedirs(f"{top}/{i}", exist_ok=True)
+                write_file(f"{top}/{i}/{k}", b"same", mtime=1_600_000_000_000_000_000)
+            set_attr(f"{src}/{i}/{k}", "user.long", b"%d" % k * 50)
+    with Daemon(work, module(dst)) as d:
+        r = client(["-aX", "--remove-source-files", *opts, src + "/", d.url("m/")])
+        assert (r.returncode, r.stderr) == (0, b"")
+    for i in range(40):
+        assert os.listdir(f"{src}/{i}") == []
+        assert all(os.getxattr(f"{dst}/{i}/{k}", "user.long") == b"%d" % k * 50 for k in range(10))
