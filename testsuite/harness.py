@@ -277,8 +277,11 @@ def difference(a, b):
     diff += [f"only in second: {k!r}" for k in b.keys() - a.keys()]
     for k in sorted(a.keys() & b.keys()):
         for f in sorted(a[k].keys() | b[k].keys()):
-            if a[k].get(f) != b[k].get(f):
-                diff.append(f"{k!r}: {f} {a[k].get(f)!r} != {b[k].get(f)!r}")
+            x, y = a[k].get(f), b[k].get(f)
+            if isinstance(x, dict) and isinstance(y, dict):
+                diff += [f"{k!r}: {f} {os.fsencode(n).decode(errors='replace')} {x.get(n)!r} != {y.get(n)!r}" for n in sorted(x.keys() | y.keys()) if x.get(n) != y.get(n)]
+            elif x != y:
+                diff.append(f"{k!r}: {f} {x!r} != {y!r}")
     return sorted(diff)
 
 
