@@ -411,7 +411,8 @@ static int open_alt(struct rx *rx, int i, struct err *err)
 	if (rc == 0)
 		return 0;
 	rx->alt[i] = NULL;
-	collapse(path);
+	if (!rx->dest)
+		collapse(path);
 	if (name[0] == '/')
 		say(SAY_WARNING, rc == -ENOTDIR ? "%s arg is not a dir: %s" : "%s arg does not exist: %s", opt, name);
 	else
