@@ -89,27 +89,23 @@ int log_open(const char *path, const char *tag, int facility)
 	return old;
 }
 
-size_t log_format_record(char *out, time_t now, pid_t pid, const char *text, size_t len)
+void log_format_record(struct buf *out, time_t now, pid_t pid, const char *text, size_t len)
 {
-	_cleanup_buf_ struct buf b = BUF_INIT(NULL);
+	char when[64];
 	struct tm tm;
-	size_t n, room;
 
 	localtime_r(&now, &tm);
-	n = strftime(out, 64, "%Y/%m/%d %H:%M:%S", &tm);
-	n += (size_t)snprintf(out + n, 32, " [%ld] ", (long)pid);
-	text_escape(&b, text, MIN(len, (size_t)LOG_MESSAGE_MAX));
-	room = LOG_RECORD_MAX - n - 1;
-	memcpy(out + n, buf_str(&b), MIN(b.len, room));
-	n += MIN(b.len, room);
-	out[n++] = '\n';
-	return n;
+	buf_add(out, when, strftime(when, sizeof when, "%Y/%m/%d %H:%M:%S", &tm));
+	buf_addf(out, " [%ld] ", (long)pid);
+	text_escape(out, text, MIN(len, (size_t)LOG_MESSAGE_MAX));
+	out->len = MIN(out->len, (size_t)LOG_RECORD_MAX - 1);
+	buf_addc(out, '\n');
 }
 
 /* One write(2) of a whole record, as long as the process has not written its share. */
 static void write_out(const char *text, size_t n)
 {
-	char record[LOG_RECORD_MAX];
+	_cleanup_buf_ struct buf last = BUF_INIT(NULL);
 	uint64_t before = written;
 	ssize_t w;
 
@@ -117,8 +113,9 @@ static void write_out(const char *text, size_t n)
 		return;
 	written = before + n;
 	if (before + n > LOG_SESSION_MAX) {
-		n = log_format_record(record, time(NULL), getpid(), "log suppressed", 14);
-		text = record;
+		log_format_record(&last, time(NULL), getpid(), "log suppressed", 14);
+		text = buf_str(&last);
+		n = last.len;
 	}
 	do
 		w = write(dest.fd, text, n);
@@ -132,18 +129,15 @@ static int priority(enum say_kind kind)
 
 static void emit_text(enum say_kind kind, const char *text, size_t len)
 {
-	char record[LOG_RECORD_MAX];
+	_cleanup_buf_ struct buf b = BUF_INIT(NULL);
 
 	if (dest.relay) {
-		char copy[LOG_MESSAGE_MAX + 1];
-
-		snprintf(copy, sizeof copy, "%.*s", (int)MIN(len, (size_t)LOG_MESSAGE_MAX), text);
-		dest.relay(dest.relay_ctx, kind, copy);
+		buf_add(&b, text, MIN(len, (size_t)LOG_MESSAGE_MAX));
+		dest.relay(dest.relay_ctx, kind, buf_str(&b));
 	} else if (dest.fd >= 0) {
-		write_out(record, log_format_record(record, time(NULL), getpid(), text, len));
+		log_format_record(&b, time(NULL), getpid(), text, len);
+		write_out(buf_str(&b), b.len);
 	} else {
-		_cleanup_buf_ struct buf b = BUF_INIT(NULL);
-
 		text_escape(&b, text, MIN(len, (size_t)LOG_MESSAGE_MAX));
 		syslog(priority(kind), "%s\n", buf_str(&b));
 	}
@@ -172,12 +166,12 @@ static void one_line(enum say_kind kind, const char *text, size_t len, bool quie
 	while (len && text[len - 1] == '\n')
 		len--;
 	if (dest.json) {
-		char copy[LOG_MESSAGE_MAX + 1];
+		_cleanup_buf_ struct buf copy = BUF_INIT(NULL);
 
-		snprintf(copy, sizeof copy, "%.*s", (int)MIN(len, (size_t)LOG_MESSAGE_MAX), text);
+		buf_add(&copy, text, MIN(len, (size_t)LOG_MESSAGE_MAX));
 		const struct event_field f[] = {
 			EVENT_FIELD_TEXT("level", kind <= SAY_ERROR ? "error" : kind == SAY_WARNING ? "warning" : "info"),
-			EVENT_FIELD_TEXT("text", copy),
+			EVENT_FIELD_TEXT("text", buf_str(&copy)),
 		};
 		emit_event(kind, "message", f, ARRAY_SIZE(f));
 	} else {

@@ -60,7 +60,7 @@ void log_sink(void *ctx, enum say_kind kind, const char *text, size_t len);
 void log_session(void *ctx, enum say_kind kind, const char *text);
 void log_session_event(void *ctx, const char *event, const struct event_field *f, size_t n, const char *text);
 
-/* Formats a record of the log file; returns its length (LF included, no NUL). out takes LOG_RECORD_MAX. */
-size_t log_format_record(char *out, time_t now, pid_t pid, const char *text, size_t len);
+/* Appends a record of the log file to out, which is empty: at most LOG_RECORD_MAX bytes, LF included. */
+void log_format_record(struct buf *out, time_t now, pid_t pid, const char *text, size_t len);
 
 #endif

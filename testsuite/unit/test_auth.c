@@ -248,19 +248,20 @@ static void identities(void **state)
 
 static void log_records(void **state)
 {
-	char out[LOG_RECORD_MAX], big[5000];
-	size_t n;
+	static const char want[] = "2023/11/14 22:13:20 [42] a\\#012b\\#033\n";
+	_cleanup_buf_ struct buf out = BUF_INIT(NULL);
+	char big[5000];
 
 	(void)state;
 	setenv("TZ", "UTC", 1);
 	log_init(false);
-	n = log_format_record(out, 1700000000, 42, "a\nb\x1b", 4);
-	assert_int_equal(n, strlen("2023/11/14 22:13:20 [42] a\\#012b\\#033\n"));
-	assert_memory_equal(out, "2023/11/14 22:13:20 [42] a\\#012b\\#033\n", n);
+	log_format_record(&out, 1700000000, 42, "a\nb\x1b", 4);
+	assert_string_equal(buf_str(&out), want);
 	memset(big, 1, sizeof big);
-	n = log_format_record(out, 1700000000, 42, big, sizeof big);
-	assert_int_equal(n, LOG_RECORD_MAX);
-	assert_int_equal(out[n - 1], '\n');
+	buf_clear(&out);
+	log_format_record(&out, 1700000000, 42, big, sizeof big);
+	assert_int_equal(out.len, LOG_RECORD_MAX);
+	assert_int_equal(buf_str(&out)[out.len - 1], '\n');
 }
 
 static void hook_commands(void **state)
