@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <linux/securebits.h>
+#include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 
@@ -82,19 +83,17 @@ uint64_t caps_bounding(void)
 	return set;
 }
 
-void caps_names(uint64_t set, struct buf *out)
+void caps_names(uint64_t set, char *out, size_t size)
 {
-	const char *sep = "";
+	size_t n = 0;
 
-	if (!set)
-		buf_adds(out, "none");
-	for (unsigned c = 0; c < 64; c++) {
+	snprintf(out, size, "none");
+	for (unsigned c = 0; c < 64 && n < size; c++) {
+		const char *sep = n ? "," : "";
+
 		if (!(set & CAP_BIT(c)))
 			continue;
-		if (c < ARRAY_SIZE(names))
-			buf_addf(out, "%s%s", sep, names[c]);
-		else
-			buf_addf(out, "%s%u", sep, c);
-		sep = ",";
+		n += (size_t)(c < ARRAY_SIZE(names) ? snprintf(out + n, size - n, "%s%s", sep, names[c]) :
+			snprintf(out + n, size - n, "%s%u", sep, c));
 	}
 }

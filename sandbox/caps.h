@@ -6,7 +6,7 @@
 
 #include <linux/capability.h>
 
-#include "base/buf.h"
+#include "base/util.h"
 #include "base/util.h"
 
 #define CAP_BIT(c) (UINT64_C(1) << (c))
@@ -27,7 +27,7 @@ int caps_set(uint64_t keep);
 /* The bounding set. */
 uint64_t caps_bounding(void);
 
-/* "none", or "chown,fowner,...". */
-void caps_names(uint64_t set, struct buf *out);
+/* "none", or "chown,fowner,...", cut at size. */
+void caps_names(uint64_t set, char *out, size_t size);
 
 #endif

@@ -43,16 +43,17 @@ static int failed(const struct confine_plan *plan, enum confine_layer layer, int
 		confine_layer_name(layer), what, strerror(err < 0 ? -err : err));
 }
 
-/* Environment of a daemon's role: only what the C library needs to tell local time. */
+/* Environment of a daemon's role: only what the C library needs to tell local time. The C library's own calls would copy,
+   and free, in pages that were shared until then. */
 static void clear_environment(void)
 {
-	const char *tz = getenv("TZ");
-	char keep[128];
-	bool have = tz && snprintf(keep, sizeof keep, "%s", tz) < (int)sizeof keep;
+	static char *kept[2];
 
-	clearenv();
-	if (have)
-		setenv("TZ", keep, 1);
+	kept[0] = NULL;
+	for (char **v = environ; v && *v && !kept[0]; v++)
+		if (!strncmp(*v, "TZ=", 3))
+			kept[0] = *v;
+	environ = kept;
 }
 
 /* Raising our own likelihood to be killed for lack of memory needs no privilege; without /proc nothing is lost. */
@@ -324,7 +325,7 @@ int confine_apply(enum confine_role role, const struct confine_params *p, struct
 	const char *what;
 	int outside = -1, r;
 
-	confine_plan(&plan, role, p);
+	confine_plan(&plan, role, p, report != NULL);
 	if (report)
 		*report = plan.report;
 	plan.vm_used = confine_address_space();

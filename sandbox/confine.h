@@ -63,6 +63,7 @@ enum confine_state {
 
 struct confine_report {
 	enum confine_role role;
+	bool silent;            /* nobody reads it: nothing is written down */
 	struct {
 		enum confine_state state;
 		char text[88];

@@ -286,7 +286,7 @@ static void plan_ids(struct confine_plan *plan)
 static void plan_caps(struct confine_plan *plan)
 {
 	struct confine_report *r = &plan->report;
-	_cleanup_buf_ struct buf names = BUF_INIT(NULL);
+	char names[sizeof r->layer[0].text];
 	uint64_t permitted = 0, effective = 0;
 	uid_t uid = plan->ids ? plan->p->uid : geteuid();
 
@@ -298,13 +298,14 @@ static void plan_caps(struct confine_plan *plan)
 	plan->have_caps = permitted != 0;
 	plan->lock_caps = (effective & CAP_BIT(CAP_SETPCAP)) != 0;
 	plan->caps = caps_of(plan->role, plan->p, uid == 0, plan->seccomp) & permitted;
-	caps_names(plan->caps, &names);
+	if (!r->silent)
+		caps_names(plan->caps, names, sizeof names);
 	if (!plan->have_caps)
 		confine_note(r, CONFINE_L_CAPS, CONFINE_NOT_NEEDED, "a plain user has none");
 	else if (plan->lock_caps)
-		confine_note(r, CONFINE_L_CAPS, CONFINE_HELD, "%s", buf_str(&names));
+		confine_note(r, CONFINE_L_CAPS, CONFINE_HELD, "%s", names);
 	else
-		confine_note(r, CONFINE_L_CAPS, CONFINE_PARTLY, "%s; the bounding set cannot be cut", buf_str(&names));
+		confine_note(r, CONFINE_L_CAPS, CONFINE_PARTLY, "%s; the bounding set cannot be cut", names);
 }
 
 static void plan_kernel_layers(struct confine_plan *plan)
@@ -337,9 +338,9 @@ static void plan_kernel_layers(struct confine_plan *plan)
 		confine_note(r, CONFINE_L_SECCOMP, CONFINE_HELD, UNDER_SANITIZER ? "allow-list of a sanitizer build" : "allow-list, else killed");
 }
 
-void confine_plan(struct confine_plan *plan, enum confine_role role, const struct confine_params *p)
+void confine_plan(struct confine_plan *plan, enum confine_role role, const struct confine_params *p, bool told)
 {
-	*plan = (struct confine_plan){ .role = role, .p = p, .report = { .role = role } };
+	*plan = (struct confine_plan){ .role = role, .p = p, .report = { .role = role, .silent = !told } };
 	read_switches(plan);
 	if (plan->switched_off[CONFINE_L_FDS])
 		confine_note(&plan->report, CONFINE_L_FDS, CONFINE_SWITCHED_OFF, "switched off");
@@ -370,7 +371,7 @@ void confine_foresee(enum confine_role role, const struct confine_params *p, str
 	struct confine_plan plan;
 
 	probe_kernel();
-	confine_plan(&plan, role, p);
+	confine_plan(&plan, role, p, true);
 	*report = plan.report;
 }
 

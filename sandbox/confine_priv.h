@@ -27,8 +27,10 @@ struct confine_plan {
 	struct confine_report report;
 };
 
-void confine_plan(struct confine_plan *plan, enum confine_role role, const struct confine_params *p);
+/* told: somebody reads the report. */
+void confine_plan(struct confine_plan *plan, enum confine_role role, const struct confine_params *p, bool told);
 
+/* Nothing where r->silent. */
 void confine_note(struct confine_report *r, enum confine_layer layer, enum confine_state state, const char *fmt, ...) PRINTF(4, 5);
 
 /* Test builds only: whether KEDGE_DISABLE names it. */

@@ -47,6 +47,8 @@ void confine_note(struct confine_report *r, enum confine_layer layer, enum confi
 {
 	va_list ap;
 
+	if (r->silent)
+		return;
 	r->layer[layer].state = state;
 	va_start(ap, fmt);
 	vsnprintf(r->layer[layer].text, sizeof r->layer[layer].text, fmt, ap);

@@ -17,7 +17,7 @@ bool seccomp_available(void)
 	return syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0u, &action) == 0;
 }
 
-#define PROGRAM_MAX 1024
+#define PROGRAM_MAX 512 /* 4 KiB of stack */
 
 int seccomp_enter(enum filter_kind kind)
 {

@@ -10,7 +10,6 @@
 #include <poll.h>
 #include <pwd.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
@@ -43,14 +42,8 @@ void proc_title_init(int argc, char **argv)
 	title_size = (size_t)(end - title);
 }
 
-void proc_title(const char *fmt, ...)
+static void set_title(const char *text)
 {
-	char text[256];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof text, fmt, ap);
-	va_end(ap);
 	if (title_size < 2)
 		return;
 	memset(title, 0, title_size);
@@ -81,16 +74,15 @@ void spawn_reset_signals(void)
 }
 
 static bool signals_clean;
+static sigset_t no_signals;
 
 void proc_clean_signals(void)
 {
-	sigset_t none;
-
 	if (signals_clean) {
-		sigemptyset(&none);
-		sigprocmask(SIG_SETMASK, &none, NULL);
+		sigprocmask(SIG_SETMASK, &no_signals, NULL);
 		return;
 	}
+	sigemptyset(&no_signals);
 	spawn_reset_signals();
 	proc_ignore_signals();
 	signals_clean = true;
@@ -98,7 +90,7 @@ void proc_clean_signals(void)
 
 pid_t proc_fork_role(const char *name)
 {
-	char comm[16];
+	char comm[16] = "kedge-", text[32] = "kedge: ";
 	pid_t pid = fork();
 
 	if (pid < 0)
@@ -106,9 +98,8 @@ pid_t proc_fork_role(const char *name)
 	if (pid > 0)
 		return pid;
 	proc_clean_signals();
-	snprintf(comm, sizeof comm, "kedge-%s", name);
-	prctl(PR_SET_NAME, comm, 0, 0, 0);
-	proc_title("kedge: %s", name);
+	prctl(PR_SET_NAME, strncat(comm, name, sizeof comm - 7), 0, 0, 0);
+	set_title(strncat(text, name, sizeof text - 8));
 	return 0;
 }
 

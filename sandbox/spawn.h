@@ -21,7 +21,6 @@ pid_t proc_fork_role(const char *name);
 
 /* Lets role names appear in ps(1): remembers the memory of argv. Optional; first thing in main(). */
 void proc_title_init(int argc, char **argv);
-void proc_title(const char *fmt, ...) PRINTF(1, 2);
 
 /* Waits for one child. Returns 1 with *status (wait status) set, 0 when timeout_ms passed (< 0: none),
    negative errno otherwise. */
