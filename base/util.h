@@ -18,6 +18,8 @@
 #define PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
 #define NODISCARD __attribute__((warn_unused_result))
 #define UNUSED __attribute__((unused))
+/* A rare way with large arrays: inlined, they would be in the caller's frame, and each of its pages is touched at every call. */
+#define OWN_FRAME __attribute__((noinline))
 
 #define MIN(a, b) ({ __typeof__(a) a_ = (a); __typeof__(b) b_ = (b); a_ < b_ ? a_ : b_; })
 #define MAX(a, b) ({ __typeof__(a) a_ = (a); __typeof__(b) b_ = (b); a_ > b_ ? a_ : b_; })

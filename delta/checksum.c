@@ -130,8 +130,11 @@ void csum_ctx_free(struct csum_ctx *c)
 {
 	if (!c)
 		return;
-	EVP_MD_CTX_free(c->file);
-	EVP_MD_CTX_free(c->block);
+	/* Not called in vain: its pages would have to be read in. */
+	if (c->file)
+		EVP_MD_CTX_free(c->file);
+	if (c->block)
+		EVP_MD_CTX_free(c->block);
 	free(c->buf);
 	free(c);
 }

@@ -301,7 +301,8 @@ void token_out_free(struct token_out *t)
 		deflateEnd(&t->z);
 	mem_free(t->budget, t->buf);
 	mem_free(t->budget, t->lz4);
-	ZSTD_freeCCtx(t->zstd);
+	if (t->zstd)
+		ZSTD_freeCCtx(t->zstd);
 	mem_free(t->budget, t);
 }
 

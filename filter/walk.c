@@ -79,10 +79,12 @@ static int add_head(struct filt_walk *w, const struct filter_list *l, const stru
 struct filt_walk *filt_walk_new(const struct filter_list *daemon, const struct filter_list *user,
                                 const struct filt_files *files, struct budget *budget)
 {
-	struct filt_walk *w = mem_zalloc(budget, 1, sizeof(*w));
+	struct filt_walk *w = mem_alloc(budget, 1, sizeof(*w));
 
 	if (!w)
 		return NULL;
+	memset(w, 0, offsetof(struct filt_walk, cwd));
+	w->cwd[0] = '\0';
 	w->budget = budget;
 	if (files)
 		w->files = *files;

@@ -10,10 +10,11 @@
 
 struct flist_set *flist_set_new(const struct flist_fmt *fmt, struct budget *budget, bool receiving)
 {
-	struct flist_set *s = mem_zalloc(budget, 1, sizeof *s);
+	struct flist_set *s = mem_alloc(budget, 1, sizeof *s);
 
 	if (!s)
 		return NULL;
+	memset(s, 0, offsetof(struct flist_set, conv));
 	s->fmt = *fmt;
 	s->fmt.safe_end = fmt->safe_end || fmt->proto >= 31;
 	s->budget = budget;

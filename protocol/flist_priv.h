@@ -122,8 +122,8 @@ struct flist_set {
 	void *name_ctx;
 
 	const struct fdir *conv_dir;   /* --iconv writer: last directory converted */
-	char conv[PATH_LIMIT + 1];
 	int conv_len;
+	char conv[PATH_LIMIT + 1];     /* last: not touched before it is used */
 };
 
 /* Length of what stands before the leaf in a full name: dir and its slash. */

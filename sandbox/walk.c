@@ -157,7 +157,7 @@ static int step_sync(struct beneath *b)
 }
 
 /* Puts the target of the link fd in front of what is left to do. */
-static int step_link(struct beneath *b, int fd)
+static OWN_FRAME int step_link(struct beneath *b, int fd)
 {
 	char target[PATH_LIMIT + 1];
 	size_t rest = strlen(b->next);
@@ -321,7 +321,7 @@ static int spot_start(struct spotter *s, int at)
 	return 0;
 }
 
-static int spot_link(struct spotter *s, int fd, const struct stat *st)
+static OWN_FRAME int spot_link(struct spotter *s, int fd, const struct stat *st)
 {
 	char target[PATH_LIMIT + 1];
 	size_t rest = strlen(s->next);
@@ -393,7 +393,7 @@ static int spot_step(struct spotter *s, const char *name, bool *leaf)
 }
 
 /* Most paths have no link in them: the kernel walks those in one call. false: to be walked step by step. */
-static bool spot_straight(int at, const char *path, size_t len, unsigned flags, struct spot *out)
+static OWN_FRAME bool spot_straight(int at, const char *path, size_t len, unsigned flags, struct spot *out)
 {
 	struct open_how how = {
 		.flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
@@ -421,20 +421,12 @@ static bool spot_straight(int at, const char *path, size_t len, unsigned flags, 
 	return false;
 }
 
-int walk_spot(int at, const char *path, unsigned flags, mode_t mode, struct spot *out)
+static OWN_FRAME int spot_slowly(int at, const char *path, size_t len, unsigned flags, mode_t mode, struct spot *out)
 {
 	struct spotter s;
-	size_t len = strlen(path);
 	bool leaf = false;
 	const char *c;
 
-	out->parent = -1;
-	if (!len)
-		return -ENOENT;
-	if (len > PATH_LIMIT)
-		return -ENAMETOOLONG;
-	if (spot_straight(at, path, len, flags, out))
-		return 0;
 	s.flags = flags;
 	s.mode = mode;
 	s.cur = -1;
@@ -465,4 +457,16 @@ int walk_spot(int at, const char *path, unsigned flags, mode_t mode, struct spot
 	}
 	out->parent = s.cur;
 	return 0;
+}
+
+int walk_spot(int at, const char *path, unsigned flags, mode_t mode, struct spot *out)
+{
+	size_t len = strlen(path);
+
+	out->parent = -1;
+	if (!len)
+		return -ENOENT;
+	if (len > PATH_LIMIT)
+		return -ENAMETOOLONG;
+	return spot_straight(at, path, len, flags, out) ? 0 : spot_slowly(at, path, len, flags, mode, out);
 }

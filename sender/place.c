@@ -108,7 +108,8 @@ int place_join(char *out, const char *prefix, const char *dir, size_t dir_len)
 		*out = '\0';
 		return -ENAMETOOLONG;
 	}
-	memcpy(out, prefix, n);
+	if (out != prefix)
+		memcpy(out, prefix, n);
 	if (n && dir_len)
 		out[n++] = '/';
 	memcpy(out + n, dir, dir_len);
@@ -119,13 +120,15 @@ int place_join(char *out, const char *prefix, const char *dir, size_t dir_len)
 int place_resolve(const struct sender *s, const char *arg, char *out)
 {
 	const char *cwd = *arg == '/' ? "" : s->x->cwd ? s->x->cwd : "";
-	char path[NAME_BUF];
-	int rc = place_join(path, cwd, arg, strlen(arg));
+	int rc = place_join(out, cwd, arg, strlen(arg));
 
 	if (rc < 0)
 		return rc;
-	path_clean(path);
-	strcpy(out, strcmp(path, ".") ? path + (*path == '/') : "");
+	path_clean(out);
+	if (!strcmp(out, "."))
+		*out = '\0';
+	else if (*out == '/')
+		memmove(out, out + 1, strlen(out));
 	return 0;
 }
 
@@ -163,16 +166,16 @@ static bool hidden(const struct sender *s, const char *path)
 static int confined_root(struct sender *s, const char *path, char *prefix)
 {
 	struct sb *sb = place_view(s, s->free_view);
-	char rdir[PATH_LIMIT + 1], rleaf[SB_NAME_MAX + 1];
+	char rleaf[SB_NAME_MAX + 1];
 	struct stat st;
 	int rc;
 
 	if (!sb)
 		return -ENOMEM;
-	rc = sb_resolve_in_root(sb, path, ".", rdir, rleaf);
+	rc = sb_resolve_in_root(sb, path, ".", prefix, rleaf);
 	if (rc < 0)
 		return rc;
-	rc = place_join(prefix, rdir, rleaf, strcmp(rleaf, ".") ? strlen(rleaf) : 0);
+	rc = place_join(prefix, prefix, rleaf, strcmp(rleaf, ".") ? strlen(rleaf) : 0);
 	if (rc < 0)
 		return rc;
 	rc = sb_lstat(sb, prefix, ".", &st);
@@ -215,10 +218,11 @@ static int listed_root(struct sender *s, const char *dir, uint16_t *root)
 
 static int plain_root(struct sender *s, const char *dir, const char *inner, uint16_t *root)
 {
-	char at[NAME_BUF], path[NAME_BUF], prefix[NAME_BUF] = "";
+	char at[NAME_BUF], path[NAME_BUF], prefix[NAME_BUF];
 	uint32_t view = s->scan_view;
 	int rc = place_resolve(s, dir, at);
 
+	prefix[0] = '\0';
 	if (rc == 0)
 		rc = place_join(path, at, inner, strlen(inner));
 	if (rc < 0)
@@ -238,21 +242,21 @@ static int plain_root(struct sender *s, const char *dir, const char *inner, uint
 
 int place_root(struct sender *s, const char *dir, const char *inner, bool listed, uint16_t *root)
 {
-	char key[NAME_BUF * 2];
-	int n = snprintf(key, sizeof key, "%c%s%c%s", listed ? 'L' : 'A', dir, 1, inner), rc;
+	int rc;
 
-	if (n < 0 || (size_t)n >= sizeof key)
-		return -ENAMETOOLONG;
-	if (s->last_root != UINT32_MAX && !strcmp(key, s->last_root_key)) {
+	if (s->last_root != UINT32_MAX && s->last_listed == listed && !strcmp(dir, s->last_dir) && !strcmp(inner, s->last_inner)) {
 		*root = (uint16_t)s->last_root;
 		return 0;
 	}
 	rc = listed ? listed_root(s, dir, root) : plain_root(s, dir, inner, root);
 	if (rc == 0) {
-		s->last_root = *root;
-		s->last_root_key = keep(s, key);
-		if (!s->last_root_key)
+		s->last_root = UINT32_MAX;
+		s->last_listed = listed;
+		s->last_dir = keep(s, dir);
+		s->last_inner = keep(s, inner);
+		if (!s->last_dir || !s->last_inner)
 			return sender_nomem(s), 1;
+		s->last_root = *root;
 	}
 	return rc;
 }

@@ -358,11 +358,13 @@ static int run(struct sender *s)
 
 int sender_run(struct xfer *x)
 {
-	struct sender *s = calloc(1, sizeof *s);
+	struct sender *s = malloc(sizeof *s);
 	int rc;
 
 	if (!s)
 		return rd_fail(&x->conn->in, RX_MALLOC, "out of memory");
+	memset(s, 0, offsetof(struct sender, name));
+	s->name[0] = '\0';
 	s->x = x;
 	s->o = x->o;
 	s->c = x->conn;

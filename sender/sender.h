@@ -111,25 +111,22 @@ struct sender {
 	uint32_t free_view;            /* x->root, following as an argument does */
 	uint32_t scan_view;            /* confined: the view that all roots share */
 	uint32_t last_root;
-	const char *last_root_key;     /* argument part that gave last_root */
+	const char *last_dir, *last_inner;     /* argument parts that gave last_root */
+	bool last_listed;
 	const struct fdir *cached_dir; /* dir_path holds the place of this directory part … */
 	uint16_t cached_root;          /* … under this root */
-	char dir_path[NAME_BUF];
-	char shown[NAME_BUF + 64];
 
 	/* rules */
 	struct filt_files files;
 	struct filt_walk *rules;
 	int32_t rules_root;            /* root that the walk has started at, -1 */
-	char rules_name[PATH_LIMIT + 1];
 
 	/* args.c */
 	struct operand *operands;
 	size_t operand_count, operand_cap;
 	struct waiting *pend;          /* of the list under construction */
 	size_t pend_count, pend_cap;
-	char implied[PATH_LIMIT + 1];  /* parents of this name are in the list already … */
-	const char *implied_at;        /* … for names that start here */
+	const char *implied_at;        /* parents of `implied` are in the list already, for names that start here */
 	size_t implied_slot;           /* incremental: the last of them in pend */
 	bool implied_dot;
 	uint16_t base_root;            /* --files-from: where names start */
@@ -137,8 +134,6 @@ struct sender {
 	/* entry.c */
 	struct csum_ctx *list_sum;
 	struct chmod_rules *chmod, *chmod_module;
-	char name[NAME_BUF];           /* list name of the entry being looked at */
-	char link[PATH_LIMIT + 2];
 
 	struct attr_source *attrs;     /* attrs.c; NULL without -A and -X */
 
@@ -147,7 +142,6 @@ struct sender {
 	bool conv_link;
 
 	/* walk.c */
-	char scan_path[NAME_BUF];
 	struct fent **stack;           /* directories still to be scanned (non-incremental) */
 	size_t stack_count, stack_cap;
 	struct dir_info *dirs;
@@ -172,6 +166,15 @@ struct sender {
 	int start_error;               /* io_error when the transfer phase began */
 	struct sent_id *sent;          /* --remove-source-files: what was delivered, open addressing */
 	size_t sent_cap, sent_count;
+
+	/* Buffers, undefined until they are written: most sessions write to few of their pages. */
+	char name[NAME_BUF];           /* list name of the entry being looked at */
+	char dir_path[NAME_BUF];       /* of cached_dir */
+	char scan_path[NAME_BUF];
+	char link[PATH_LIMIT + 2];
+	char rules_name[PATH_LIMIT + 1];
+	char implied[PATH_LIMIT + 1];
+	char shown[NAME_BUF + 64];
 };
 
 /* ---- place.c ---- */

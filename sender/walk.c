@@ -19,7 +19,6 @@ struct flist *walk_begin_list(struct sender *s, int32_t dir_ndx)
 
 	s->pend_count = 0;
 	s->implied_at = NULL;
-	s->implied[0] = '\0';
 	if (!fl)
 		sender_nomem(s);
 	return fl;

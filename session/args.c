@@ -15,7 +15,7 @@
 
 int words_init(struct words *w, struct budget *budget)
 {
-	*w = (struct words){ .budget = budget, .arena = arena_new(budget, 4096), .max_bytes = WORD_BYTES_MAX, .max_words = WORDS_MAX };
+	*w = (struct words){ .budget = budget, .arena = arena_new_growing(budget, 256), .max_bytes = WORD_BYTES_MAX, .max_words = WORDS_MAX };
 	return w->arena ? 0 : -1;
 }
 

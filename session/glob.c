@@ -137,16 +137,22 @@ static int expand(struct glob *g, const char *rest)
 	return rc;
 }
 
-int glob_expand(const struct glob_tree *tree, const char *word, const char *cwd, const struct filter_list *hidden,
-                int (*found)(void *arg, const char *path), void *arg)
+static OWN_FRAME int expand_word(const struct glob_tree *tree, const char *word, const char *cwd, const struct filter_list *hidden,
+				 int (*found)(void *arg, const char *path), void *arg)
 {
 	struct glob g = { .tree = tree, .cwd = cwd, .hidden = hidden && hidden->name_rules ? hidden : NULL, .found = found, .arg = arg };
 	int rc;
 
-	if (!wild_has(word) || strlen(word) > PATH_LIMIT || strlen(cwd) > PATH_LIMIT)
-		return 0;
 	if (*word == '/')
 		append(&g, "/", 1);
 	rc = expand(&g, word + strspn(word, "/"));
 	return rc < 0 ? rc : g.count;
+}
+
+int glob_expand(const struct glob_tree *tree, const char *word, const char *cwd, const struct filter_list *hidden,
+                int (*found)(void *arg, const char *path), void *arg)
+{
+	if (!wild_has(word) || strlen(word) > PATH_LIMIT || strlen(cwd) > PATH_LIMIT)
+		return 0;
+	return expand_word(tree, word, cwd, hidden, found, arg);
 }

@@ -18,7 +18,7 @@
 int options_init(struct options *p, struct xfer_opts *o, struct budget *budget, bool daemon)
 {
 	*p = (struct options){ .o = o, .daemon = daemon, .budget = budget };
-	p->arena = arena_new(budget, 4096);
+	p->arena = arena_new_growing(budget, 512);
 	p->refused = mem_zalloc(budget, (size_t)option_row_count, 1);
 	if (!p->arena || !p->refused) {
 		options_free(p);
