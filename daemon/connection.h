@@ -42,7 +42,6 @@ struct connection {
 	enum hs_digest digest;
 	char challenge[AUTH_CHALLENGE_MAX];
 	char user[AUTH_USER_MAX + 2];
-	uint8_t early[HS_EARLY_MAX];
 	size_t early_len;
 	bool read_only;
 	bool handed_off;
@@ -52,12 +51,10 @@ struct connection {
 	/* the module, entered */
 	struct buf path;                /* RSYNC_MODULE_PATH */
 	bool chrooted, sanitize, munge;
-	struct identity id;
 	struct anchor *root;
 	struct anchor *outer;           /* `insecure links`: what links may lead to, "/" or the chroot; NULL: nothing but root */
 	struct filter_list *filter;
 	struct charset *charset;        /* NULL without `charset` */
-	struct device_policy devices;
 	struct session_quota quota;
 	struct broker_handle broker;
 	int lock_fd;
@@ -72,9 +69,14 @@ struct connection {
 	bool converter_failed;
 
 	/* the session */
-	char request[2048];
 	bool sending;
 	int worker_status;              /* wait status */
+
+	/* Large, and mostly not touched: behind what every connection writes to. */
+	struct identity id;
+	struct device_policy devices;
+	uint8_t early[HS_EARLY_MAX];
+	char request[2048];
 };
 
 /* An expanded string of the module, kept until the connection ends. */
