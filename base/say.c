@@ -15,16 +15,16 @@ static void stderr_sink(void *ctx, enum say_kind kind, const char *text, size_t 
 		fprintf(stderr, "%.*s\n", (int)len, text);
 }
 
-static say_sink *the_sink = stderr_sink;
-static void *the_ctx;
+/* Both are set in every session: side by side, that is one page. */
+static struct { say_sink *sink; void *ctx; } to = { .sink = stderr_sink };
 static atomic_bool had_xfer_error;
 static _Thread_local const char *the_role = "Receiver";
 static _Thread_local bool is_utf8;
 
 void say_set_sink(say_sink *sink, void *ctx)
 {
-	the_sink = sink ? sink : stderr_sink;
-	the_ctx = ctx;
+	to.sink = sink ? sink : stderr_sink;
+	to.ctx = ctx;
 }
 
 void say_set_role(const char *role)
@@ -48,7 +48,7 @@ static void deliver(enum say_kind kind, const char *text, size_t size, int len)
 		return;
 	if (kind == SAY_ERROR_XFER)
 		atomic_store(&had_xfer_error, true);
-	the_sink(the_ctx, kind, text, MIN((size_t)len, size - 1));
+	to.sink(to.ctx, kind, text, MIN((size_t)len, size - 1));
 }
 
 void say(enum say_kind kind, const char *fmt, ...)

@@ -35,6 +35,7 @@ struct connection {
 
 	struct chan gate;
 	pid_t gate_pid;
+	int worker_status;              /* wait status */
 	int64_t deadline;               /* clock_ms(); 0: none */
 
 	const struct conf_module *m;
@@ -70,7 +71,6 @@ struct connection {
 
 	/* the session */
 	bool sending;
-	int worker_status;              /* wait status */
 
 	/* Large, and mostly not touched: behind what every connection writes to. */
 	struct identity id;

@@ -81,7 +81,10 @@ enum hs_greeting_fault hs_parse_greeting(const char *line, struct hs_greeting *g
 	list = strlen(line) > 9 ? strchr(line + 9, ' ') : NULL;
 	if (list) {
 		g->has_list = true;
-		snprintf(g->list, sizeof g->list, "%s", list + 1);
+		size_t n = MIN(strlen(list + 1), sizeof g->list - 1);
+
+		memcpy(g->list, list + 1, n);
+		g->list[n] = '\0';
 		if (count_words(list + 1) > HS_DIGEST_NAMES)
 			return HS_TOO_MANY_DIGESTS;
 	} else if (g->version >= 32) {

@@ -15,8 +15,8 @@ struct identity {
 	bool set;               /* ids are to be switched; false for a daemon without root */
 	uid_t uid;
 	gid_t gid;              /* = groups[0] */
-	gid_t groups[IDENT_GROUPS_MAX];
 	size_t ngroups;
+	gid_t groups[IDENT_GROUPS_MAX];
 };
 
 /* Resolves a module's expanded `uid` and `gid`. As root both have a default (nobody); without root neither may

@@ -395,8 +395,6 @@ int monitor_serve(struct daemon *d, int in_fd, int out_fd, struct conn_row *row)
 	int code;
 
 	init_conn(&c, d, in_fd, out_fd, row);
-	say_set_sink(log_sink, NULL);
-	say_set_role("Receiver");
 	if (find_peer(&c) < 0)
 		return NO_TRANSFER;
 	conn_arm(&c, g[CP_TIMEOUT].num);

@@ -426,6 +426,8 @@ int worker_serve(struct connection *c)
 		send_line(c, "@ERROR: fork failed\n");
 		return RX_IPC;
 	}
+	/* Taken before the fork, the memory for messages need not be copied after it. */
+	r = chan_server_init(&srv, &ours, worker_rules, ARRAY_SIZE(worker_rules), c);
 	pid = proc_fork_role("worker");
 	if (pid == 0) {
 		chan_close(&ours);
@@ -448,7 +450,6 @@ int worker_serve(struct connection *c)
 		close(c->broker.worker_fd);
 		c->broker.worker_fd = -1;
 	}
-	r = chan_server_init(&srv, &ours, worker_rules, ARRAY_SIZE(worker_rules), c);
 	while (r == 0)
 		r = chan_serve_one(&srv, -1);
 	if (r == -EPROTO) {

@@ -69,6 +69,9 @@ static void prefer_as_oom_victim(enum confine_role role)
 		return;
 }
 
+/* Directories or descriptors that need no memory: in a process just forked, taking some copies pages. */
+#define FEW 8
+
 static uint64_t broker_rights(enum confine_role role, enum confine_rights rights)
 {
 	if (role == CONFINE_BROKER)
@@ -79,7 +82,8 @@ static uint64_t broker_rights(enum confine_role role, enum confine_rights rights
 /* The ruleset is built while the directory fds are still open. */
 static int build_landlock(const struct confine_plan *plan, int *ruleset, struct err *e)
 {
-	_cleanup_free_ struct landlock_rule *rules = NULL;
+	struct landlock_rule few[FEW], *rules = few;
+	_cleanup_free_ struct landlock_rule *many = NULL;
 	const struct confine_params *p = plan->p;
 	bool write_ok = plan->role == CONFINE_WORKER_RECV || plan->role == CONFINE_SERVER_RECV;
 	bool broker = plan->role == CONFINE_BROKER || plan->role == CONFINE_BROKER_OPEN;
@@ -88,8 +92,7 @@ static int build_landlock(const struct confine_plan *plan, int *ruleset, struct 
 	*ruleset = -1;
 	if (!plan->landlock)
 		return 0;
-	rules = calloc(p->ndirs + 1, sizeof *rules);
-	if (!rules)
+	if (p->ndirs > FEW && !(rules = many = calloc(p->ndirs, sizeof *rules)))
 		return fail(e, RX_MALLOC, "out of memory");
 	for (size_t i = 0; i < p->ndirs && plan->role != CONFINE_GATE; i++) {
 		uint64_t rights = LL_READ;
@@ -183,14 +186,14 @@ static int open_outside(const struct confine_params *p)
 static int close_fds(const struct confine_plan *plan, int ruleset, int outside, struct err *e)
 {
 	const struct confine_params *p = plan->p;
-	_cleanup_free_ int *keep = NULL;
+	int few[FEW + 2], *keep = few;
+	_cleanup_free_ int *many = NULL;
 	size_t n = p->nkeep;
 	int r;
 
 	if (plan->switched_off[CONFINE_L_FDS])
 		return 0;
-	keep = calloc(n + 2, sizeof *keep);
-	if (!keep)
+	if (n > FEW && !(keep = many = calloc(n + 2, sizeof *keep)))
 		return fail(e, RX_MALLOC, "out of memory");
 	if (n)
 		memcpy(keep, p->keep_fds, n * sizeof *keep);

@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
-#include <linux/openat2.h>
 #include <sched.h>
 #include <stdio.h>
 #include <sys/prctl.h>
@@ -15,6 +14,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "sandbox/anchor.h"
 #include "sandbox/caps.h"
 #include "sandbox/confine_priv.h"
 #include "sandbox/kcalls.h"
@@ -43,6 +43,9 @@ int confine_empty_root(void)
 
 /* A call with nonsense arguments fails either way; how it fails tells whether it exists. A container's
    filter may answer EPERM for what it does not know. */
+/* For a small number read from /proc: asked once, as the processes that use it are started often. */
+static uint64_t page_size = 4096;
+
 static bool exists(long r)
 {
 	return r >= 0 || (errno != ENOSYS && errno != EPERM);
@@ -63,18 +66,15 @@ static bool can_make_userns(void)
 
 static void probe_kernel(void)
 {
-	struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS };
 	int fd;
 
 	if (probed)
 		return;
 	probed = true;
+	page_size = (uint64_t)sysconf(_SC_PAGESIZE);
 	kernel.landlock_abi = landlock_abi();
 	kernel.seccomp = seccomp_available();
-	fd = (int)syscall(SYS_openat2, AT_FDCWD, ".", &how, sizeof how);
-	kernel.openat2 = exists(fd);
-	if (fd >= 0)
-		close(fd);
+	kernel.openat2 = anchor_have_openat2();
 	kernel.fchmodat2 = exists(syscall(NR_FCHMODAT2, -1, "x", 0u, 0u));
 	kernel.xattrat = exists(syscall(NR_SETXATTRAT, -1, "x", 0u, "user.x", NULL, (size_t)0));
 	kernel.own_mounts = exists(kopen_tree(-1, KOPEN_TREE_CLONE)) && exists(kmount_setattr(-1, 0, &(struct kmount_attr){ 0 }));
@@ -244,8 +244,7 @@ static void plan_root(struct confine_plan *plan)
 {
 	struct confine_report *r = &plan->report;
 	int want = plan->p->root_fd >= 0 ? plan->p->root_fd : plan->role == CONFINE_GATE ? empty_root : -1;
-	const char *which = plan->p->root_fd >= 0 ? "the given root" : "an empty directory";
-	char text[64];
+	bool given = plan->p->root_fd >= 0;
 
 	plan->root = -1;
 	if (plan->switched_off[CONFINE_L_ROOT]) {
@@ -255,12 +254,11 @@ static void plan_root(struct confine_plan *plan)
 	} else if (caps_have(CAP_SYS_CHROOT)) {
 		plan->root = want;
 		plan->nodev = plan->p->nodev == CONFINE_NODEV_ROOT && can_mount();
-		snprintf(text, sizeof text, "chroot into %s", which);
-		note_root(plan, text);
+		note_root(plan, given ? "chroot into the given root" : "chroot into an empty directory");
 	} else if (plan->role == CONFINE_GATE && kernel.userns) {
 		plan->root = want;
 		plan->userns = true;
-		confine_note(r, CONFINE_L_ROOT, CONFINE_HELD, "chroot into %s, in a user namespace", which);
+		confine_note(r, CONFINE_L_ROOT, CONFINE_HELD, "chroot into an empty directory, in a user namespace");
 	} else {
 		confine_note(r, CONFINE_L_ROOT, CONFINE_MISSING, "not permitted to chroot");
 	}
@@ -397,12 +395,12 @@ uint64_t confine_address_space(void)
 {
 	_cleanup_close_ int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
 	char text[64];
-	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text);
+	uint64_t pages = 0;
 
-	if (n <= 0)
-		return 0;
-	text[n] = 0;
-	return strtoull(text, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE);
+	for (ssize_t i = 0; i < n && text[i] >= '0' && text[i] <= '9'; i++)
+		pages = pages * 10 + (uint64_t)(text[i] - '0');
+	return pages * page_size;
 }
 
 /* A thread costs its stack and an arena of its own. */

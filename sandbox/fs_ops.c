@@ -78,16 +78,16 @@ ssize_t sb_readlink(struct sb *sb, const char *dir, const char *leaf, char *buf,
 
 int sb_resolve_in_root(struct sb *sb, const char *dir, const char *leaf, char *rdir, char *rleaf)
 {
-	char path[PATH_LIMIT + 1];
 	int r = leaf_check(leaf, true);
 
 	if (r == 0)
 		r = sb_place(sb, dir);
 	if (r >= 0)
-		r = sb_join(dir, leaf, path);
+		r = sb_join(dir, leaf, rdir);
 	if (r < 0)
 		return r;
-	_cleanup_close_ int fd = walk_beneath(sb->a->fd, path, WALK_FOLLOW | WALK_ANY, 0, rdir, NULL);
+	/* It takes a copy before it answers. */
+	_cleanup_close_ int fd = walk_beneath(sb->a->fd, rdir, WALK_FOLLOW | WALK_ANY, 0, rdir, NULL);
 	if (fd < 0)
 		return fd;
 	char *slash = strrchr(rdir, '/');

@@ -98,8 +98,10 @@ pid_t proc_fork_role(const char *name)
 	if (pid > 0)
 		return pid;
 	proc_clean_signals();
-	prctl(PR_SET_NAME, strncat(comm, name, sizeof comm - 7), 0, 0, 0);
-	set_title(strncat(text, name, sizeof text - 8));
+	for (size_t i = 0; name[i] && i < sizeof comm - 7; i++)
+		comm[i + 6] = text[i + 7] = name[i];
+	prctl(PR_SET_NAME, comm, 0, 0, 0);
+	set_title(text);
 	return 0;
 }
 
@@ -226,13 +228,6 @@ int proc_detach(struct err *e)
 	return r < 0 ? fail_errno(e, RX_FILEIO, -r, "failed to open /dev/null") : 0;
 }
 
-static int by_number(const void *a, const void *b)
-{
-	int x = *(const int *)a, y = *(const int *)b;
-
-	return (x > y) - (x < y);
-}
-
 static void close_slowly(unsigned from, unsigned to)
 {
 	struct rlimit lim;
@@ -255,26 +250,22 @@ static int close_span(unsigned from, unsigned to)
 
 int proc_close_others(const int *keep, size_t n)
 {
-	_cleanup_free_ int *sorted = calloc(n + 1, sizeof *sorted);
-	unsigned from = 3;
-	int r;
+	unsigned from = 3, next;
 
-	if (!sorted)
-		return -ENOMEM;
-	if (n)
-		memcpy(sorted, keep, n * sizeof *sorted);
-	qsort(sorted, n, sizeof *sorted, by_number);
-	for (size_t i = 0; i < n; i++) {
-		if (sorted[i] < (int)from)
-			continue;
-		if (sorted[i] > (int)from) {
-			r = close_span(from, (unsigned)sorted[i] - 1);
-			if (r < 0)
-				return r;
-		}
-		from = (unsigned)sorted[i] + 1;
+	for (;; from = next + 1) {
+		int r;
+
+		/* The next one that is kept. They are few: no copy is sorted. */
+		next = ~0u;
+		for (size_t i = 0; i < n; i++)
+			if (keep[i] >= 0 && (unsigned)keep[i] >= from)
+				next = MIN(next, (unsigned)keep[i]);
+		if (next == ~0u)
+			return close_span(from, ~0u);
+		r = next > from ? close_span(from, next - 1) : 0;
+		if (r < 0)
+			return r;
 	}
-	return close_span(from, ~0u);
 }
 
 unsigned proc_raise_nofile(unsigned want)
