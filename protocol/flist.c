@@ -250,7 +250,7 @@ void flist_count(struct flist_set *s, const struct fent *e)
 
 struct flist *flist_start(struct flist_set *s, int32_t dir_ndx)
 {
-	struct arena *a = dir_ndx >= 0 ? arena_new_growing(s->budget, 1024) : arena_new_growing(s->budget, 16384);
+	struct arena *a = dir_ndx >= 0 ? arena_new_growing(s->budget, 1024) : arena_new_growing(s->budget, 4096);
 	struct flist *fl = a ? arena_alloc(a, sizeof *fl, _Alignof(struct flist)) : NULL;
 
 	if (!fl) {

@@ -218,25 +218,27 @@ static int listed_root(struct sender *s, const char *dir, uint16_t *root)
 
 static int plain_root(struct sender *s, const char *dir, const char *inner, uint16_t *root)
 {
-	char at[NAME_BUF], path[NAME_BUF], prefix[NAME_BUF];
+	char at[NAME_BUF], prefix[NAME_BUF];
 	uint32_t view = s->scan_view;
 	int rc = place_resolve(s, dir, at);
+	size_t n = strlen(at);
 
 	prefix[0] = '\0';
 	if (rc == 0)
-		rc = place_join(path, at, inner, strlen(inner));
+		rc = place_join(at, at, inner, strlen(inner));
 	if (rc < 0)
 		return rc;
-	if (hidden(s, path))
+	if (hidden(s, at))
 		return -ENOENT;
 	if (s->confined) {
-		rc = confined_root(s, path, prefix);
+		rc = confined_root(s, at, prefix);
 	} else {
 		/* Names of --files-from may run through links of trusted owners; what a scan finds may not. */
 		enum links links = s->follows || (s->o->files_from && s->o->insecure_links) ? LINKS_FREE : s->o->files_from ? LINKS_TRUSTED : LINKS_REFUSE;
 
-		rc = add_view(s, path, links, &view);
+		rc = add_view(s, at, links, &view);
 	}
+	at[n] = '\0';
 	return rc < 0 ? rc : add_root(s, view, strlen(inner), prefix, at, root);
 }
 

@@ -134,7 +134,7 @@ static int make_codecs(struct sender *s)
 
 static int set_up(struct sender *s)
 {
-	s->arena = arena_new(s->budget, 0);
+	s->arena = arena_new_growing(s->budget, 1024);
 	if (!s->arena)
 		return sender_nomem(s);
 	s->files = (struct filt_files){ .ctx = s, .read_file = rules_read_file };
