@@ -116,7 +116,8 @@ const struct call_rule seccomp_rules[] = {
 	CALL(W, openat), CALL_NR(W | B, NR_OPENAT2), CALL(W | B, newfstatat), CALL(W, statx), CALL(W, fstatfs), CALL(W, getdents64),
 	CALL(W, readlinkat), CALL(W, faccessat2), CALL(W, faccessat),
 	CALL(W, fgetxattr), CALL(W, flistxattr), CALL_NR(W, NR_GETXATTRAT), CALL_NR(W, NR_LISTXATTRAT),
-	CALL(R, mkdirat), CALL(R, symlinkat), CALL(R | B, linkat), CALL(R | B | SX, unlinkat), CALL(R, renameat),
+	CALL(R, mkdirat), CALL(R, symlinkat), CALL(R, linkat), CALL(R, unlinkat), CALL(R, renameat),
+	IF(B, linkat, INT(4, 0)), IF(B | SX, unlinkat, INT(2, 0)),
 	/* NOREPLACE and EXCHANGE; never WHITEOUT, which makes a device node without any privilege. */
 	IF(R, renameat2, MASKED(4, ~UINT64_C(3) & 0xffffffffu, 0)), IF(B, renameat2, MASKED(4, ~UINT64_C(1) & 0xffffffffu, 0)),
 	/* Type bits under S_IFMT, as the kernel looks at them: comparing the whole mode would be a way round. */

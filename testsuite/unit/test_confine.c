@@ -133,6 +133,8 @@ static int a_read_in(void) { int fd = openat(modfd, "file", O_RDONLY); return tr
 static int a_opendir(void) { return try(openat(modfd, ".", O_RDONLY | O_DIRECTORY)); }
 static int a_fifo(void) { return try(mknodat(modfd, "fifo", S_IFIFO | 0600, 0)); }
 static int a_broker_bits(void) { return try(mknodat(modfd, "bits", S_IFCHR | 0666, makedev(1, 3))); }
+static int a_link_flags(void) { return try(linkat(modfd, "good", modfd, "better", AT_SYMLINK_FOLLOW)); }
+static int a_rmdir(void) { return try(unlinkat(modfd, "empty", AT_REMOVEDIR)); }
 static int a_broker_ok(void) { return try(mknodat(modfd, "good", S_IFCHR, makedev(1, 3))); }
 
 struct act {
@@ -304,7 +306,11 @@ static void broker(void **state)
 	DENIED(CONFINE_BROKER, true, CONFINE_WRITE, no_files);
 	DENIED(CONFINE_BROKER, true, CONFINE_WRITE, ((const struct act[]){ A(broker_bits) }));
 	unlinkat(modfd, "good", 0);
+	assert_int_equal(mkdirat(modfd, "empty", 0700), 0);
 	ALLOWED(CONFINE_BROKER, true, CONFINE_WRITE, A(broker_ok));
+	DENIED(CONFINE_BROKER, true, CONFINE_WRITE, ((const struct act[]){ A(link_flags), A(rmdir) }));
+	DENIED(CONFINE_WORKER_SEND, true, CONFINE_READ_REMOVE, ((const struct act[]){ A(rmdir) }));
+	assert_int_equal(unlinkat(modfd, "empty", AT_REMOVEDIR), 0);
 	unlinkat(modfd, "good", 0);
 }
 
