@@ -112,6 +112,23 @@ static const uint8_t *at(const struct search *s, uint64_t off)
 
 /* ---- everything as literals ---- */
 
+void *search_room(struct search *s)
+{
+	return make_window(s, STRIPES * STRIPE) < 0 ? NULL : s->win + 4;
+}
+
+static int send_whole(struct search *s)
+{
+	size_t len = (size_t)s->job->size;
+
+	if (!len)
+		return 0;
+	put_le32(s->win, (uint32_t)len);
+	csum_update(s->csum, s->win + 4, len);
+	s->res->literal = len;
+	return token_out_framed(s->t, s->win, 4 + len, s->e);
+}
+
 /* Plain stream: the file is read straight into place between the token lengths. */
 static int send_striped(struct search *s, uint64_t off)
 {
@@ -389,7 +406,11 @@ int search_send(struct search *s, const struct search_job *job, struct token_out
 	s->res = res;
 	s->e = e;
 	csum_start(s->csum);
-	if (!job->sums || !job->sums->head.count)
+	if (job->whole < 0)
+		res->read_errno = -job->whole;
+	if (job->whole > 0)
+		rc = send_whole(s);
+	else if (!job->sums || !job->sums->head.count)
 		rc = send_literals(s, 0);
 	else if (job->append)
 		rc = send_append(s);

@@ -19,6 +19,8 @@ enum append_mode { APPEND_OFF, APPEND_PLAIN, APPEND_VERIFY }; /* §11.4: wire mo
 struct search_job {
 	int fd;                /* source, readable by pread */
 	uint64_t size;         /* its size found now (fstat), not the listed one */
+	int whole;             /* 1: it is in search_room() already; the stream is plain and nothing is to be matched;
+	                          negative errno: reading it has failed already; else 0 */
 	const struct sums *sums; /* with head; NULL or count 0: send everything */
 	enum append_mode append;
 	bool updating_basis;   /* §11.3: the receiver overwrites the basis while we send */
@@ -36,6 +38,10 @@ struct search_result {
 /* c: the transfer checksum, borrowed. */
 struct search *search_new(struct budget *b, struct csum_ctx *c) NODISCARD;
 void search_free(struct search *s);
+
+/* Room for a file of at most TOKEN_CHUNK bytes and one more, for a job that has it whole; valid until the next search_send().
+   NULL: no memory. */
+void *search_room(struct search *s) NODISCARD;
 
 /*
  * Sends the tokens of one file, end token included, to t (after token_out_begin()). Read failures are not errors:

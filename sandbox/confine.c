@@ -17,6 +17,7 @@
 
 #include "sandbox/caps.h"
 #include "sandbox/confine_priv.h"
+#include "sandbox/fs_priv.h"
 #include "sandbox/kcalls.h"
 #include "sandbox/landlock.h"
 #include "sandbox/spawn.h"
@@ -127,6 +128,7 @@ static int shield_root(const struct confine_plan *plan, struct err *e)
 	tree = kopen_tree(plan->root, KOPEN_TREE_CLONE | O_CLOEXEC | AT_EMPTY_PATH | KAT_RECURSIVE);
 	if (tree < 0 || kmount_setattr(tree, AT_EMPTY_PATH | KAT_RECURSIVE, &attr) < 0 || dup3(tree, plan->root, O_CLOEXEC) < 0)
 		return failed(plan, CONFINE_L_ROOT, errno, "a mount without devices", e);
+	sb_devices_are_shut();
 	return 0;
 }
 
@@ -140,7 +142,10 @@ bool confine_shield(void)
 	if (proc_hold_null() < 0 || unshare(CLONE_NEWNS) < 0)
 		return false;
 	top = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	return top >= 0 && kmount_setattr(top, AT_EMPTY_PATH | KAT_RECURSIVE, &attr) == 0;
+	if (top < 0 || kmount_setattr(top, AT_EMPTY_PATH | KAT_RECURSIVE, &attr) < 0)
+		return false;
+	sb_devices_are_shut();
+	return true;
 }
 
 static int change_root(struct confine_plan *plan, struct err *e)

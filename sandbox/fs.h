@@ -78,6 +78,12 @@ enum {
    is not read from: devices are opened by the broker alone, broker.h). Never blocks. st (may be NULL): fstat of the very file. */
 int sb_open_read(struct sb *sb, const char *dir, const char *leaf, unsigned flags, struct stat *st);
 
+/* As sb_open_read, of a file that is thought to have len bytes, which it reads at once into buf (len + 1 bytes). *whole is 1
+   if the file is regular and these are all its contents; st is not filled in then. It is 0 if not, and wherever this process
+   could open a device, or a negative errno if reading failed: buf says nothing then. */
+int sb_open_whole(struct sb *sb, const char *dir, const char *leaf, unsigned flags, void *buf, size_t len, int *whole,
+		  struct stat *st);
+
 /* As sb_open_read, following a link at leaf as sb_stat_follow does. */
 int sb_open_read_follow(struct sb *sb, const char *dir, const char *leaf, unsigned flags, struct stat *st);
 

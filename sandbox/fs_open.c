@@ -28,21 +28,51 @@ static int check_opened(int take_fd, struct stat *st)
 	return -EINVAL;
 }
 
+static bool devices_shut;
+
+void sb_devices_are_shut(void)
+{
+	devices_shut = true;
+}
+
 /* A socket, a FIFO without reader, a node without driver: not something we read or write. */
 static int open_error(int r)
 {
 	return r == -ENXIO || r == -ENODEV ? -EINVAL : r;
 }
 
-int sb_open_read(struct sb *sb, const char *dir, const char *leaf, unsigned flags, struct stat *st)
+static int open_plain(struct sb *sb, const char *dir, const char *leaf, unsigned flags)
 {
 	const int how = O_RDONLY | OPEN_ALWAYS | (flags & SB_NOATIME ? O_NOATIME : 0);
 	int r = leaf_check(leaf, false);
 
-	if (r < 0)
-		return r;
-	r = AT_PLACE(sb, dir, false, openat(at, leaf, how));
-	return r < 0 ? open_error(r) : check_opened(r, st);
+	if (r == 0)
+		r = AT_PLACE(sb, dir, false, openat(at, leaf, how));
+	return open_error(r);
+}
+
+int sb_open_read(struct sb *sb, const char *dir, const char *leaf, unsigned flags, struct stat *st)
+{
+	int fd = open_plain(sb, dir, leaf, flags);
+
+	return fd < 0 ? fd : check_opened(fd, st);
+}
+
+int sb_open_whole(struct sb *sb, const char *dir, const char *leaf, unsigned flags, void *buf, size_t len, int *whole,
+		  struct stat *st)
+{
+	int fd = open_plain(sb, dir, leaf, flags);
+
+	*whole = 0;
+	if (fd < 0)
+		return fd;
+	/* Where no device can be open, nothing but a file can be read at an offset. */
+	if (devices_shut) {
+		ssize_t n = pread(fd, buf, len + 1, 0);
+
+		*whole = n < 0 ? -errno : n == (ssize_t)len;
+	}
+	return *whole > 0 ? fd : check_opened(fd, st);
 }
 
 /* The portable way inside the root: the object's real place, then a plain open there. */

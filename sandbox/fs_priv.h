@@ -79,6 +79,9 @@ bool sb_stale(struct sb *sb, const char *dir, int r, bool creates);
 /* dir/leaf has been removed, renamed or replaced, and may have been a directory (or, where links are followed, a link to one). */
 void sb_changed(struct sb *sb, const char *dir, const char *leaf, bool surely_dir);
 
+/* From now on this process reaches no mount on which a device can be opened (confine.c). */
+void sb_devices_are_shut(void);
+
 /* dir + "/" + leaf, into PATH_LIMIT + 1 bytes. leaf "." gives dir. */
 int sb_join(const char *dir, const char *leaf, char *out);
 

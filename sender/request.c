@@ -54,12 +54,30 @@ static void no_send(struct sender *s)
 		conn_post_int(s->c, MSG_NO_SEND, s->item.ndx);
 }
 
-static int open_source(struct sender *s, const struct fent *e, struct stat *st)
+/* True if a file can be read in one go with its opening: a small one that goes out as it is, of which nothing else is asked. */
+static bool one_go(const struct sender *s, const struct fent *e)
+{
+	const struct xfer_opts *o = s->o;
+
+	return e->size > 0 && e->size <= TOKEN_CHUNK && !s->sums.head.count && token_out_is_plain(s->tokens) && !o->append &&
+	       !o->remove_source && !o->copy_links && !o->copy_unsafe_links && !o->copy_devices;
+}
+
+/* *whole (sb_open_whole): if its contents are in search_room() already; of st only size and type are set then. */
+static int open_source(struct sender *s, const struct fent *e, struct stat *st, int *whole)
 {
 	struct sb *sb = place_sb(s, e->root);
+	void *room;
 
+	*whole = 0;
 	if (!sb)
 		return -ENOMEM;
+	if (one_go(s, e) && (room = search_room(s->search))) {
+		st->st_mode = S_IFREG;
+		st->st_size = e->size;
+		return sb_open_whole(sb, place_dir(s, e), e->name, s->o->open_noatime == 1 ? SB_NOATIME : 0u, room, (size_t)e->size,
+				     whole, st);
+	}
 	/* What the list promised may be the referent of a link, where options follow links. */
 	return place_open(s, sb, place_dir(s, e), e->name, s->o->copy_links || s->o->copy_unsafe_links, st);
 }
@@ -102,10 +120,10 @@ static bool updating_basis(const struct sender *s)
 	return inplace && s->item.basis == BASIS_FNAME;
 }
 
-static int deliver(struct sender *s, struct fent *e, int fd, const struct stat *st, enum append_mode append)
+static int deliver(struct sender *s, struct fent *e, int fd, const struct stat *st, int whole, enum append_mode append)
 {
 	struct search_job job = {
-		.fd = fd, .size = (uint64_t)st->st_size, .sums = &s->sums, .append = append, .updating_basis = updating_basis(s),
+		.fd = fd, .size = (uint64_t)st->st_size, .whole = whole, .sums = &s->sums, .append = append, .updating_basis = updating_basis(s),
 	};
 	struct search_result res;
 
@@ -130,7 +148,7 @@ static int handle_transfer(struct sender *s, struct fent *e)
 	enum append_mode append = append_mode(s, e);
 	struct sum_head head;
 	struct stat st;
-	int fd, rc;
+	int fd, rc, whole;
 
 	if (s->o->dry_run) {
 		echo(s, e);
@@ -143,7 +161,7 @@ static int handle_transfer(struct sender *s, struct fent *e)
 	    sums_read(&s->sums, s->r, &head, s->x->p->xfer_sum, append == APPEND_OFF,
 		      s->x->block_table_max ? s->x->block_table_max : SUM_TABLE_LIMIT, s->err) < 0)
 		return -1;
-	fd = open_source(s, e, &st);
+	fd = open_source(s, e, &st, &whole);
 	if (fd < 0) {
 		open_failed(s, e, -fd);
 		return 0;
@@ -159,7 +177,7 @@ static int handle_transfer(struct sender *s, struct fent *e)
 		close(fd);
 		return 0;
 	}
-	rc = deliver(s, e, fd, &st, append);
+	rc = deliver(s, e, fd, &st, whole, append);
 	sbf_close_later(&s->read_fds, fd);
 	if (rc < 0)
 		return -1;

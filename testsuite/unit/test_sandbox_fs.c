@@ -11,7 +11,7 @@
 #include <sys/xattr.h>
 
 #include "testsuite/unit/unit.h"
-#include "sandbox/fs.h"
+#include "sandbox/fs_priv.h"
 #include "sandbox/kcalls.h"
 
 static char top[64];           /* scratch: top/root is the anchor, top/out is outside */
@@ -429,6 +429,39 @@ BOTH(types_are_checked)
 	}
 	assert_int_equal(sb_unlink(sb, "", "fifo"), 0);
 	assert_int_equal(sb_unlink(sb, "", "sock"), 0);
+}
+
+/* Where devices could be opened nothing is read before it is known what it is; elsewhere only what is as long as thought. */
+static void whole_in_one_go(void **state)
+{
+	_cleanup_sb_ struct sb *sb = view(LINKS_REFUSE, 0);
+	bool node = mknod(in_top("root/null"), S_IFCHR | 0666, 0x103) == 0;
+	struct stat st;
+	char buf[8];
+	int fd, whole;
+
+	(void)state;
+	put("root/three", "abc");
+	assert_int_equal(sb_mknod(sb, "", "fifo", S_IFIFO | 0640), 0);
+	for (int shut = 0; shut < 2; shut++) {
+		for (size_t len = 2; len < 5; len++) {
+			fd = sb_open_whole(sb, "", "three", 0, buf, len, &whole, &st);
+			assert_true(fd >= 0);
+			assert_int_equal(whole, shut && len == 3);
+			assert_true(whole ? !memcmp(buf, "abc", 3) : st.st_size == 3);
+			close(fd);
+		}
+		assert_int_equal(sb_open_whole(sb, "", "fifo", 0, buf, 0, &whole, &st), -EINVAL);
+		assert_int_equal(whole, shut ? -ESPIPE : 0);
+		assert_int_equal(sb_open_whole(sb, "", "d", 0, buf, 0, &whole, &st), -EISDIR);
+		assert_int_equal(sb_open_whole(sb, "", "none", 0, buf, 0, &whole, &st), -ENOENT);
+		assert_int_equal(whole, 0);
+		if (node && !shut) {
+			fd = sb_open_whole(sb, "", "null", 0, buf, 0, &whole, &st);
+			assert_true(!whole && (fd == -EINVAL || fd == -EACCES)); /* a nodev mount */
+		}
+		sb_devices_are_shut();
+	}
 }
 
 BOTH(temp_names)
@@ -1024,7 +1057,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(hostile_names), cmocka_unit_test(odd_but_legal_names), cmocka_unit_test(deep_paths),
 		cmocka_unit_test(links_refused), cmocka_unit_test(links_followed_inside_only), cmocka_unit_test(leaf_following),
-		cmocka_unit_test(types_are_checked), cmocka_unit_test(temp_names), cmocka_unit_test(attributes),
+		cmocka_unit_test(types_are_checked), cmocka_unit_test(whole_in_one_go), cmocka_unit_test(temp_names), cmocka_unit_test(attributes),
 		cmocka_unit_test(moving_and_linking), cmocka_unit_test(cache_follows_changes), cmocka_unit_test(listing),
 		cmocka_unit_test(read_only), cmocka_unit_test(sub_anchors), cmocka_unit_test(held_files), cmocka_unit_test(threads_share_an_anchor), cmocka_unit_test(plain_user),
 		cmocka_unit_test(directories_that_leave), cmocka_unit_test(anchors_that_leave), cmocka_unit_test(runs_of_descriptors),

@@ -607,6 +607,15 @@ static void whole_files(void **state)
 		open_pair(&p, comp & 1 ? CSUM_SHA1 : CSUM_XXH128, comp, 32);
 		for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
 			deliver(&p, NULL, 0, data, sizes[i], 0, false, APPEND_OFF, false);
+			/* The same, read beforehand. */
+			if (comp == COMP_NONE && sizes[i] <= TOKEN_CHUNK) {
+				struct search_job job = { .fd = -1, .size = sizes[i], .whole = 1, .sums = &p.sums };
+
+				wr_mem_clear(&p.del);
+				memcpy(search_room(p.search), data, sizes[i]);
+				token_out_begin(p.out, &p.del.w);
+				assert_int_equal(search_send(p.search, &job, p.out, &p.res, &err), 0);
+			}
 			assert_int_equal(receive(&p, NULL, dst, 0), sizes[i]);
 			assert_memory_equal(dst, data, sizes[i]);
 			expect_digest(&p, data, sizes[i]);
