@@ -338,7 +338,8 @@ int module_enter(struct connection *c, struct gate_verdict *v)
 
 void module_leave(struct connection *c)
 {
-	broker_stop(&c->broker);
+	if (c->broker.pid > 0)
+		broker_stop(&c->broker);
 	hooks_stop_converter(c);
 	if (c->m)
 		hooks_post(c, c->worker_status);

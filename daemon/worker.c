@@ -426,7 +426,7 @@ int worker_serve(struct connection *c)
 		send_line(c, "@ERROR: fork failed\n");
 		return RX_IPC;
 	}
-	/* Taken before the fork, the memory for messages need not be copied after it. */
+	/* Taken before the fork, the memory for messages need not be copied after it. It goes with the process. */
 	r = chan_server_init(&srv, &ours, worker_rules, ARRAY_SIZE(worker_rules), c);
 	pid = proc_fork_role("worker");
 	if (pid == 0) {
@@ -457,14 +457,12 @@ int worker_serve(struct connection *c)
 		conn_penalty(c, 10);
 		proc_kill_wait(pid, SIGKILL);
 		proc_forward_signals(0);
-		chan_server_free(&srv);
 		chan_close(&ours);
 		return RX_IPC;
 	}
 	/* Before the channel closes: a worker that finds it closed would go on without names. */
 	if (c->converter_failed)
 		proc_kill_wait(pid, SIGKILL);
-	chan_server_free(&srv);
 	chan_close(&ours);
 	return c->converter_failed ? RX_SOCKETIO : worker_ended(c, pid);
 }
