@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <xxhash.h>
 
 #include "base/say.h"
 #include "base/text.h"
@@ -46,7 +47,6 @@ int place_init(struct sender *s)
 
 	s->confined = anchor_links(s->x->root) != LINKS_FREE;
 	s->rules_root = -1;
-	s->last_root = UINT32_MAX;
 	rc = add_view(s, "", s->confined ? LINKS_IN_ROOT : LINKS_FREE, &s->free_view);
 	if (rc == 0 && s->confined)
 		rc = add_view(s, "", scan, &s->scan_view);
@@ -63,6 +63,7 @@ void place_done(struct sender *s)
 	}
 	mem_free(s->budget, s->views);
 	mem_free(s->budget, s->roots);
+	ptab_free(&s->root_keys, s->budget);
 }
 
 /* Drops the view that was not used for the longest time. */
@@ -242,25 +243,52 @@ static int plain_root(struct sender *s, const char *dir, const char *inner, uint
 	return rc < 0 ? rc : add_root(s, view, strlen(inner), prefix, at, root);
 }
 
+/* Parts of an argument, and the root that they gave. */
+struct root_key {
+	const char *dir, *inner;
+	bool listed;
+	uint16_t root;
+};
+
+static bool same_key(const void *item, const void *key)
+{
+	const struct root_key *a = item, *b = key;
+
+	return a->listed == b->listed && !strcmp(a->dir, b->dir) && !strcmp(a->inner, b->inner);
+}
+
+static int remember_root(struct sender *s, const struct root_key *key, uint64_t hash)
+{
+	struct root_key *k = arena_alloc(s->arena, sizeof *k, _Alignof(struct root_key));
+	int32_t index;
+
+	if (!k)
+		return -1;
+	*k = *key;
+	k->dir = keep(s, key->dir);
+	k->inner = keep(s, key->inner);
+	index = k->dir && k->inner ? ptab_add(&s->root_keys, s->budget, k) : -1;
+	return index < 0 ? -1 : ptab_index(&s->root_keys, s->budget, hash, index);
+}
+
 int place_root(struct sender *s, const char *dir, const char *inner, bool listed, uint16_t *root)
 {
+	struct root_key key = { dir, inner, listed, 0 };
+	uint64_t hash = XXH3_64bits_withSeed(dir, strlen(dir), (uintptr_t)s + listed);
+	int32_t known;
 	int rc;
 
-	if (s->last_root != UINT32_MAX && s->last_listed == listed && !strcmp(dir, s->last_dir) && !strcmp(inner, s->last_inner)) {
-		*root = (uint16_t)s->last_root;
+	hash = XXH3_64bits_withSeed(inner, strlen(inner), hash);
+	known = ptab_find(&s->root_keys, hash, same_key, &key);
+	if (known >= 0) {
+		*root = ((const struct root_key *)ptab_get(&s->root_keys, (uint32_t)known))->root;
 		return 0;
 	}
 	rc = listed ? listed_root(s, dir, root) : plain_root(s, dir, inner, root);
-	if (rc == 0) {
-		s->last_root = UINT32_MAX;
-		s->last_listed = listed;
-		s->last_dir = keep(s, dir);
-		s->last_inner = keep(s, inner);
-		if (!s->last_dir || !s->last_inner)
-			return sender_nomem(s), 1;
-		s->last_root = *root;
-	}
-	return rc;
+	if (rc)
+		return rc;
+	key.root = *root;
+	return remember_root(s, &key, hash) < 0 ? sender_nomem(s), 1 : 0;
 }
 
 int place_of_name(const struct sender *s, uint16_t root, const char *name, size_t len, char *out)

@@ -21,6 +21,7 @@
 #include "delta/search.h"
 #include "filter/filter.h"
 #include "protocol/flist.h"
+#include "protocol/ptab.h"
 #include "sandbox/fs.h"
 #include "transfer/chmod.h"
 #include "transfer/xfer.h"
@@ -110,9 +111,7 @@ struct sender {
 	size_t root_count, root_cap;
 	uint32_t free_view;            /* x->root, following as an argument does */
 	uint32_t scan_view;            /* confined: the view that all roots share */
-	uint32_t last_root;
-	const char *last_dir, *last_inner;     /* argument parts that gave last_root */
-	bool last_listed;
+	struct ptab root_keys;         /* parts of arguments that gave roots */
 	const struct fdir *cached_dir; /* dir_path holds the place of this directory part … */
 	uint16_t cached_root;          /* … under this root */
 

@@ -1,4 +1,4 @@
-"""What is legal and far from usual: the depth of trees, the size of groups, a file system inside of another, no descriptor
+"""What is legal and far from usual: the depth of trees, the size of groups and lists, a file system inside of another, no descriptor
 left. No process may fall over it. The stack is small, so that less of it is needed to find what takes more of it with each level."""
 import os
 import resource
@@ -81,6 +81,17 @@ def test_mount_point(pair, module):
         assert os.listdir(dst + "/disk") == []
     finally:
         subprocess.run(["umount", dst + "/disk"], check=True)
+
+
+def test_many_places(pair):
+    """Names of a list that lie in two directories by turns: no more places than directories, however long it is."""
+    dst, d = pair[1:]
+    for name in ("a/x", "b/y"):
+        os.makedirs(os.path.dirname(f"{dst}/{name}"))
+        write_file(f"{dst}/{name}", name.encode())
+    write_file(dst + "/list", b"a/x\nb/y\n" * 33000)
+    r = client(["-t", "--no-R", "--files-from=:list", d.url("m/"), pair[0]])
+    assert (r.returncode, r.stderr, sorted(os.listdir(pair[0]))) == (0, b"", ["x", "y"])
 
 
 def test_no_descriptor_left(pair):
