@@ -96,7 +96,7 @@ static void exact_match(struct gen *g, struct gitem *it, const struct alt_hit *h
 {
 	it->seen = g->h.alt[hit->dir];
 	gen_itemize(g, it, true, &hit->st, GEN_MATCHED, NULL);
-	if (g->o->remove_source == 1)
+	if (g->o->remove_source == 1 && FENT_IS_REG(it->e))
 		gen_success(g, it);
 	if (hlinked(g, it->e))
 		hlink_matched(g, it);
@@ -152,7 +152,9 @@ bool alt_other(struct gen *g, struct gitem *it, struct alt_hit *hit, const char 
 		dirs_touched(g, it->parent);
 		it->seen = g->h.alt[hit->dir];
 		gen_itemize(g, it, true, &hit->st, ITEM_LOCAL_CHANGE | GEN_MATCHED, "");
-		walk_finished(g, it, true);
+		/* The source stays: only files count as sent. */
+		if (hlinked(g, it->e))
+			hlink_finished(g, it->ndx);
 		return true;
 	}
 	return false;

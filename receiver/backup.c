@@ -74,6 +74,7 @@ static int make_dirs(struct hands *h, struct sb *bk, const char *path)
 struct sb *backup_place(struct hands *h, const char *dir, const char *leaf, const char **bdir, char bleaf[SB_NAME_MAX + 1])
 {
 	struct sb *bk = h->dest;
+	char name[BACKUP_NAME];
 	int rc = 0;
 
 	*bdir = dir;
@@ -84,7 +85,7 @@ struct sb *backup_place(struct hands *h, const char *dir, const char *leaf, cons
 	else if (bk != h->dest)
 		rc = make_dirs(h, bk, dir);
 	if (rc < 0) {
-		say_errno(SAY_ERROR_XFER, -rc, "backup of %s failed", FULL(h->rx, dir, leaf));
+		say_errno(SAY_ERROR_XFER, -rc, "keep_backup failed: %s -> \"%s\"", FULL(h->rx, dir, leaf), backup_name(h->rx, dir, leaf, name));
 		errno = -rc;
 		return NULL;
 	}

@@ -75,7 +75,7 @@ static bool set_attrs(struct gen *g, struct gitem *it, uint32_t n, bool fresh)
 		g->dirs[n].flags &= (uint16_t)~GD_MODE;
 	if (later)
 		dirs_touched(g, n);
-	return rc > 0 || fresh;
+	return rc > 0 || (later && g->rx->dir_times);
 }
 
 int gen_dir(struct gen *g, struct gitem *it)

@@ -202,11 +202,11 @@ LIST = [b"a", b"dir/", b"sub", b"./b", b"dir/./sub", b"dir/sub/a", b"/dir/b", b"
 
 WIDE_NAMES = NAMES + [b" lead", b"trail ", b"q'uote\"", b"tab\there", b"cr\rlf", b"\x01ctl", b"RCS", b"CVS", b"..x", b"~t", b"y" * 255, "u\u0308".encode(), b"\xfc", b"A", b"DIR", b"dir", b"sub",
                 b"dir", b"sub", b"a", b"b", b"a.old", b".a.Xy12Zq", b"%s", b"back\\#134"]
+WIDE_MODES = MODES + [0o000, 0o200, 0o4755, 0o2755, 0o1777, 0o111]
 
 
 class Wide(Tree):
     sizes = SIZES + [2048, 4096, 32768, 70000, 200000]
-    modes = MODES + [0o000, 0o200, 0o4755, 0o2755, 0o1777, 0o111]
     stamps = [*TIMES, -10**9, -1_500_000_000, 0, 1, 2**31 * 10**9, 2**32 * 10**9 + 5, NEW + 5 * 10**9 + 1, NEW + 6 * 10**9]
     targets = [b"a", b"nowhere", b"/etc/passwd", b"dir/b", b"x/" * 150, b"/rsyncd-munged/a"]
     circles = [b"../b", b"../../../x", b".", b"..", b"dir", b"sub/", b"../dir", b"dir/..", b"../src/a", b"../../src/dir"]
@@ -246,14 +246,15 @@ class Wide(Tree):
                         write_file(d + b"/.p/" + name, data if self.rnd.random() < 0.7 else data + self.rnd.randbytes(50))
 
 
-def wide_layout(seed, devices, attrs, follows, iconv, user):
+def wide_layout(seed, devices, attrs, follows, iconv, user, plain):
     """follows: links are, so that there may be no circles. iconv: all names can be converted. user: stock leaves a
-    directory open that its owner cannot read."""
+    directory open that its owner cannot read. plain: no set-id bits."""
     def make(top, _):
         rnd, more = random.Random(seed), random.Random(seed * 31)
         at = os.fsencode(top)
         src = Wide(rnd, at + b"/src", devices)
         Wide.dirs_are = 0o700 if user else 0o300
+        Wide.modes = MODES if plain else WIDE_MODES
         Wide.names = [n for n in WIDE_NAMES if not iconv or n.isascii() or n == "\u00fc".encode()]
         src.targets = Wide.targets + ([] if follows else Wide.circles)
         src.grow(rnd.choice([8, 25, 60, 100]))

@@ -308,6 +308,7 @@ BOTH = """
 -aH --remove-source-files --delay-updates
 -a --remove-sent-files
 -an --remove-source-files
+-a --remove-source-files --link-dest=../alt1 | src/ | dst/ | empalt
 -a --remove-source-files --existing -u
 -av
 -avv

@@ -1,7 +1,7 @@
 """Random trees, random mutations, random options: the stock server and kedge must leave equal trees and say the same.
 
 A seed decides everything. KEDGE_SEEDS=FIRST-LAST (or one number) runs others than the default ones; a seed that once
-failed goes into FAILED.
+failed goes into FAILED. Seeds from FIRST_WIDE on draw from more options, operands, modules and trees.
 """
 import dataclasses
 import os
@@ -15,7 +15,7 @@ from parity import NOBODY, Case, Pair, Way
 from trees import layout, wide_layout
 
 FAILED = [20, 24, 142, 160, 184, 186, 239, 269, 323, 354, 464]
-DEFAULT = range(1, 41)
+DEFAULT = [*range(1, 26), *range(1001, 1016)]
 
 # What excludes each other is in one group; one of a group is taken with its probability.
 GROUPS = [
@@ -59,7 +59,7 @@ WIDE = [
     (0.15, ["--link-dest=../alt3 --link-dest=../alt1 --link-dest=../alt2", "--compare-dest=../alt1 --compare-dest=../alt2 --compare-dest=../alt3",
             "--copy-dest=../alt3 --copy-dest=../alt2"]),
     (0.15, ["--chmod=Du+w,Fgo-rwx", "--chmod=a=rX", "--chmod=D2751,F640", "--no-p --chmod=ugo=rwX", "--chmod=Fu+s", "-E", "--no-p"]),
-    (0.1, ["--usermap=1:3,*:2", "--groupmap=0-2:4321", "--chown=1:2", "--usermap=root:1 --groupmap=*:2", "--no-o", "--no-g", "--no-super", "--super"]),
+    (0.1, ["--usermap=1:3,*:2", "--groupmap=0-2:4321", "--chown=1:2", "--usermap=0:1 --groupmap=*:2", "--no-o", "--no-g", "--no-super", "--super"]),
     (0.1, ["--iconv=utf-8,latin1", "--iconv=latin1,utf-8", "--iconv=utf-8,utf-8"]),
     (0.05, ["-N", "--open-noatime"]),
     (0.1, ["--temp-dir=dir", "--temp-dir=nodir"]),
@@ -136,6 +136,10 @@ def draw_wide(rnd, seed, words, push, shell):
     user = NOBODY if IS_ROOT and way.rsh and rnd.random() < 0.2 else None
     module = rnd.choice(sorted(MODULES)) if MODULES and not way.rsh and rnd.random() < 0.4 else "m"
     lists = "--files-from" in case.opts
+    if module == "nochr":       # there stock changes links before it looks whether they are safe
+        case = dataclasses.replace(case, opts=case.opts.replace("--safe-links", ""))
+    if re.search("map=|chown=", case.opts):     # set-id files that change their owner
+        case = dataclasses.replace(case, layout=case.layout + "-plain")
     sources = rnd.choice(OPERANDS) if rnd.random() < 0.4 and not lists else "src" if lists else case.sources
     dest = rnd.choice(DESTS) if rnd.random() < 0.2 else case.dest
     return dataclasses.replace(case, sources=sources, dest=dest), dataclasses.replace(way, user=user), module
@@ -185,7 +189,7 @@ def hidden(case, way, module):
         out.append(b"mtime|Not a directory")
     if "--inplace" in words and {"-r", "-rlpgoD"} & set(words):
         out.append(b"mtime 'now' !=")
-    if "--copy-unsafe-links" in words and not way.rsh or follows(case.opts):    # one that names the root, or goes out of the module
+    if "--copy-unsafe-links" in words and not way.rsh or follows(case.opts) or "--files-from" in case.opts and not (way.push or way.rsh):    # one that names the root, or goes out of the module
         out.append(b"no referent|Too many levels")
     if {"-b", "--backup-dir=.bak"} & set(words):
         backups = rb"dst/(\.bak\b|.*(~|\.old)['\"])"
@@ -195,8 +199,18 @@ def hidden(case, way, module):
             out.append(backups + b".*: (mtime|ids)")
         if "--backup-dir=.bak" in words and "--safe-links" in words:        # made for a link that is not kept
             out.append(rb"only in first: b'dst/\.bak/")
-    if "-n" in words and "--copy-dest" in case.opts and attributes(case.opts):      # set on what is not there
-        out.append(b"(set|copy)_x?attrs?: |exit code 23|code 23")
+    if "--backup-dir" in case.opts or "-b" in words:    # the calls that led to it, and who is first to tell
+        out.append(rb"(unlink|open|link|stat) .*File name too long|error in file IO")
+    if "--temp-dir" in case.opts:       # a directory of the destination, whose time changes meanwhile
+        out.append(rb"^\.d\.\.t\.* ")
+    if case.opts.count("-dest=") > 1 and attributes(case.opts):     # the ACL of one is taken for that of the next
+        out.append(rb"^cd\.\.")
+    if "--ignore-existing" in words and "H" in case.opts:   # where the last of a group cannot be made
+        out.append(rb"only in second|^<f\+")
+    if module in ("wo", "ro"):      # whether it arrives before the reset
+        out.append(b"ERROR: module is ")
+    if "-n" in words and "-dest=" in case.opts and attributes(case.opts):      # set on what is not there
+        out.append(b"copy_xattrs: |exit code 23|code 23")
     if "--remove-source-files" in words and attributes(case.opts):      # removed before they are read
         out.append(b": xattrs user|read xattr|get_xattr_data|exit code 23|code 23")
     if fuzzy(case.opts) and not any(w in ("-a", "-aR", "-rlptD", "-rlpgoD") for w in words):    # the mode of the basis
@@ -206,7 +220,7 @@ def hidden(case, way, module):
     if way.push and "X" in "".join(w for w in words if w[:2] in ("-X", "-A")):
         # The stock receiver applies mode and time once more when long values arrive.
         if not {"-a", "-aR", "-rlptD", "-rlpgoD"} & set(words):
-            out.append(b": (mode|xattrs) ")
+            out.append(b": (mode|mtime|xattrs) ")
         if (way.proto or 32) < 31:
             out.append(b": mtime (0|-?[0-9]+0{9}) != -?[0-9]+$")
         if not any(w[0] == "-" and w[1:2] != "-" and "H" in w for w in words):     # two names of one file that lose the same attributes
@@ -224,7 +238,7 @@ def hidden(case, way, module):
 
 def prepare(pair, seed, case, way):
     make, devices = (wide_layout if seed >= FIRST_WIDE else layout), IS_ROOT and way.rsh
-    pair.layouts[case.layout] = make(seed, devices, attributes(case.opts), *([follows(case.opts), "--iconv" in case.opts, way.user] if seed >= FIRST_WIDE else []))
+    pair.layouts[case.layout] = make(seed, devices, attributes(case.opts), *([follows(case.opts), "--iconv" in case.opts, way.user, case.layout.endswith("-plain")] if seed >= FIRST_WIDE else []))
 
 
 def trouble_of(pair, seed):
