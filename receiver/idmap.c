@@ -6,6 +6,9 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sys/random.h>
+#include <time.h>
+#include <xxhash.h>
 
 #include "base/say.h"
 #include "filter/wildmatch.h"
@@ -27,7 +30,13 @@ struct idnode {
 	char name[];
 };
 
-#define BUCKETS 256
+#define FIRST_BUCKETS 64
+
+/* By number. Ids are the peer's choice: it must not be able to aim at one chain, or to make all of them long. */
+struct idtable {
+	struct idnode **bucket;
+	size_t size, count;            /* size: a power of two */
+};
 
 struct idmap {
 	const struct xfer_opts *o;
@@ -36,7 +45,8 @@ struct idmap {
 	struct arena *arena;           /* rules and nodes */
 	pthread_mutex_t lock;
 	struct idrule *rules[2];
-	struct idnode *bucket[2][BUCKETS];
+	struct idtable known[2];
+	uint64_t seed;
 	gid_t *groups;
 	int ngroups;
 	bool super, no_names;
@@ -149,7 +159,13 @@ struct idmap *idmap_new(const struct xfer_opts *o, const struct id_service *ids,
 	pthread_mutex_init(&m->lock, NULL);
 	m->arena = arena_new(budget, 4096);
 	m->groups = mem_alloc(budget, (size_t)MAX(ngroups, 1), sizeof *m->groups);
-	if (!m->arena || !m->groups) {
+	if (getrandom(&m->seed, sizeof m->seed, GRND_NONBLOCK) != sizeof m->seed)
+		m->seed = (uintptr_t)m ^ (uint64_t)time(NULL) << 20;
+	for (int i = 0; i < 2; i++) {
+		m->known[i].bucket = mem_zalloc(budget, FIRST_BUCKETS, sizeof *m->known[i].bucket);
+		m->known[i].size = FIRST_BUCKETS;
+	}
+	if (!m->arena || !m->groups || !m->known[0].bucket || !m->known[1].bucket) {
 		fail(err, RX_MALLOC, "out of memory");
 		idmap_free(m);
 		return NULL;
@@ -171,17 +187,45 @@ void idmap_free(struct idmap *m)
 	if (m->arena)
 		arena_free(m->arena);
 	mem_free(m->budget, m->groups);
+	mem_free(m->budget, m->known[0].bucket);
+	mem_free(m->budget, m->known[1].bucket);
 	pthread_mutex_destroy(&m->lock);
 	mem_free(m->budget, m);
 }
 
+static struct idnode **bucket_of(const struct idmap *m, const struct idtable *t, uint32_t id)
+{
+	return &t->bucket[XXH3_64bits_withSeed(&id, sizeof id, m->seed) & (t->size - 1)];
+}
+
 static struct idnode **find(struct idmap *m, bool is_group, uint32_t id)
 {
-	struct idnode **p = &m->bucket[is_group][(id * 2654435761u) >> 24];
+	struct idnode **p = bucket_of(m, &m->known[is_group], id);
 
 	while (*p && (*p)->from != id)
 		p = &(*p)->next;
 	return p;
+}
+
+/* Without memory for it the chains become longer. */
+static void grow(struct idmap *m, struct idtable *t)
+{
+	struct idtable old = *t;
+	struct idnode **fresh = mem_zalloc(m->budget, old.size * 2, sizeof *fresh);
+
+	if (!fresh)
+		return;
+	t->bucket = fresh;
+	t->size *= 2;
+	for (size_t i = 0; i < old.size; i++)
+		for (struct idnode *n = old.bucket[i], *next; n; n = next) {
+			struct idnode **p = bucket_of(m, t, n->from);
+
+			next = n->next;
+			n->next = *p;
+			*p = n;
+		}
+	mem_free(m->budget, old.bucket);
 }
 
 /* NULL without memory. */
@@ -197,7 +241,10 @@ static struct idnode *learn(struct idmap *m, bool is_group, uint32_t id, const c
 		return NULL;
 	*n = (struct idnode){ .from = id, .next = *p ? (*p)->next : NULL };
 	memcpy(n->name, name, len + 1);
+	m->known[is_group].count += !*p;
 	*p = n;
+	if (m->known[is_group].count > m->known[is_group].size)
+		grow(m, &m->known[is_group]);
 	return n;
 }
 

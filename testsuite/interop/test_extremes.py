@@ -39,11 +39,11 @@ def dig(top, depth):
 def test_deep_tree(pair):
     """A new chain in place of an old one of another name."""
     src, dst, d = pair
-    last = dig(src, 300)
+    last = dig(src, 150)
     os.close(os.open("f", os.O_CREAT | os.O_WRONLY, dir_fd=last))
     os.close(last)
     os.mkdir(dst + "/old")
-    os.close(dig(dst + "/old", 400))
+    os.close(dig(dst + "/old", 280))
     r = client(["-a", "--delete", src + "/", d.url("m/")])
     assert (r.returncode, r.stderr) == (0, b"")
     assert os.listdir(dst) == ["d"]

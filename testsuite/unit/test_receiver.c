@@ -100,6 +100,29 @@ static void numeric_ids_ignore_names(void **state)
 	idmap_free(m);
 }
 
+/* As many as a peer likes, and chosen so as to meet in a table that can be foreseen. */
+static void many_ids(void **state)
+{
+	struct xfer_opts o = { 0 };
+	struct err err = { 0 };
+	struct budget b;
+	struct idmap *m;
+	struct idview v;
+
+	(void)state;
+	budget_init(&b, 0, 0);
+	m = idmap_new(&o, NULL, true, NULL, 0, &b, &err);
+	assert_non_null(m);
+	idview_init(&v, m);
+	alarm(60);                     /* looking at each one for each would take much longer */
+	for (int again = 0; again < 2; again++)
+		for (uint32_t n = 1; n <= 300000; n++)
+			assert_int_equal(idview_map(&v, false, n * 244002641u, NULL), n * 244002641u);
+	alarm(0);
+	idmap_free(m);
+	assert_int_equal(b.used, 0);
+}
+
 static void bad_maps_are_refused(void **state)
 {
 	static const struct { const char *map, *text; } rows[] = {
@@ -254,7 +277,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(ids_by_rule_and_name),
 		cmocka_unit_test(ids_without_privilege),
-		cmocka_unit_test(numeric_ids_ignore_names),
+		cmocka_unit_test(numeric_ids_ignore_names), cmocka_unit_test(many_ids),
 		cmocka_unit_test(bad_maps_are_refused),
 		cmocka_unit_test(ids_over_budget),
 		cmocka_unit_test(queue_keeps_order_between_threads),
