@@ -91,7 +91,7 @@ unsigned attrs_report(struct hands *h, const struct fent *e, const struct stat *
 		f |= ITEM_REPORT_GROUP;
 	if (o->acls && (which = acl_differs(h, e, t, mode, st->st_mode))) {
 		f |= ITEM_REPORT_ACL;
-		if (only_attrs && !FENT_IS_DIR(e) && !h->rx->dry && (which & ACL_ACCESS) && !((mode ^ st->st_mode) & 07000))
+		if (only_attrs && !FENT_IS_DIR(e) && !h->rx->dry && !h->rx->fake && (which & ACL_ACCESS) && !((mode ^ st->st_mode) & 07000))
 			f &= ~(unsigned)ITEM_REPORT_PERMS;
 	}
 	if (o->xattrs && xa_differs(h, e, t))

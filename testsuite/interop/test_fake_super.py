@@ -52,6 +52,7 @@ def change(top):
     os.unlink(top + "/link")
     os.symlink("own", top + "/link")
     os.removexattr(top + "/w", ACCESS)
+    set_attr(top + "/own", ACCESS, acl(6, 4, 4, 0, users=[(1, 4)]))     # and so another mode
     os.removexattr(top + "/f", "trusted.foo")
     os.chmod(top + "/d", 0o755)
     settle(os.fsencode(top), 1_700_000_000_000_000_000)
