@@ -40,6 +40,16 @@ bool gen_quick_check(struct gen *g, const struct fent *e, struct sb *sb, const c
 	return same_time(g->rx, e, st);
 }
 
+/* D is newer than the entry, whose time may be any number. */
+static bool newer(const struct gen *g, const struct gitem *it)
+{
+	int64_t there = it->st.st_mtim.tv_sec, diff;
+
+	if (__builtin_sub_overflow(it->e->mtime, there, &diff))
+		return it->e->mtime < there;
+	return diff < g->o->modify_window;
+}
+
 /* Size limits and --update. */
 static bool skipped(struct gen *g, const struct gitem *it)
 {
@@ -52,8 +62,7 @@ static bool skipped(struct gen *g, const struct gitem *it)
 		why = "over max-size";
 	else if (g->o->min_size >= 0 && e->size < g->o->min_size)
 		why = "under min-size";
-	else if (g->o->update && it->exists && S_ISREG(it->st.st_mode) &&
-		 e->mtime - it->st.st_mtim.tv_sec < g->o->modify_window)
+	else if (g->o->update && it->exists && S_ISREG(it->st.st_mode) && newer(g, it))
 		why = "newer";
 	if (why && info_gte(g->o, INFO_SKIP, 1))
 		say(SAY_INFO, "%s is %s", ENAME(e), why);

@@ -51,6 +51,22 @@ static void delete_what_is_not_listed(void **state)
 	gen_end();
 }
 
+/* --update, and a time as long ago as a number can say. */
+static void older_than_everything(void **state)
+{
+	struct glist *gl;
+
+	(void)state;
+	put("dest/f", "mine");
+	o.update = true;
+	gen_begin(false);
+	gl = GIVE(-1, D("."), F("f", 5));
+	((struct fent *)(uintptr_t)entry("f"))->mtime = INT64_MIN;
+	walk_list(&g, gl);
+	assert_no_request();
+	gen_end();
+}
+
 /* --relative with an absolute argument: names have a leading slash. */
 static void delete_below_absolute_names(void **state)
 {
@@ -658,7 +674,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, gen_setup, gen_teardown)
-		TEST(delete_what_is_not_listed), TEST(delete_below_absolute_names),
+		TEST(delete_what_is_not_listed), TEST(delete_below_absolute_names), TEST(older_than_everything),
 		TEST(delete_up_to_the_limit),
 		TEST(delete_item_keeps_what_is_not_empty),
 		TEST(delete_never_follows),
