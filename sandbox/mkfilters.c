@@ -42,7 +42,7 @@ static int print_program(scmp_filter_ctx ctx, unsigned kind)
 		printf("static const struct sock_filter program_%u[] = {\n", kind);
 		while (fread(&i, sizeof i, 1, f) == 1)
 			printf("\t{ 0x%04x, %3u, %3u, 0x%08x },\n", i.code, i.jt, i.jf, i.k);
-		printf("};\n\n");
+		printf("};\n_Static_assert(sizeof program_%u <= SECCOMP_PROGRAM_MAX * sizeof *program_%u, \"too long\");\n\n", kind, kind);
 		r = ferror(f) ? -EIO : 0;
 	}
 	if (f)

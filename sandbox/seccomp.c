@@ -17,17 +17,13 @@ bool seccomp_available(void)
 	return syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0u, &action) == 0;
 }
 
-#define PROGRAM_MAX 512 /* 4 KiB of stack */
-
 int seccomp_enter(enum filter_kind kind)
 {
 	const struct seccomp_program *made = &seccomp_programs[kind];
-	struct sock_filter own[PROGRAM_MAX];
+	struct sock_filter own[SECCOMP_PROGRAM_MAX];
 	struct sock_fprog prog = { .len = (unsigned short)made->len, .filter = own };
 	uint32_t pid = (uint32_t)getpid();
 
-	if (made->len > PROGRAM_MAX)
-		return -E2BIG;
 	memcpy(own, made->code, made->len * sizeof *own);
 	/* The program was made before this process existed: write its id where rules name it. */
 	for (size_t i = 0; i < made->len; i++)

@@ -62,6 +62,8 @@ struct call_rule {
 	struct call_cmp cmp[3];
 };
 
+#define SECCOMP_PROGRAM_MAX 512 /* instructions, copied to the stack when it is loaded; a longer program is not built */
+
 struct sock_filter;
 
 struct seccomp_program {
