@@ -37,7 +37,7 @@ int conn_init(struct conn *c, int in_fd, int out_fd, struct budget *budget, stru
 {
 	int64_t now = clock_ms();
 
-	*c = (struct conn){ .in_fd = in_fd, .out_fd = out_fd, .budget = budget,  .posted = BUF_INIT(NULL), .stop_fd = -1 };
+	*c = (struct conn){ .in_fd = in_fd, .out_fd = out_fd, .budget = budget, .posted = BUF_INIT(budget), .stop_fd = -1 };
 	c->ibuf = mem_alloc(budget, IBUF_SIZE, 1);
 	c->obuf = mem_alloc(budget, OBUF_SIZE, 1);
 	if (!c->ibuf || !c->obuf) {
@@ -436,9 +436,11 @@ static int transmit(struct conn *c, const void *head, size_t head_len, const voi
 	if (atomic_load(&c->has_posted)) {
 		pthread_mutex_lock(&c->post_lock);
 		msgs = c->posted;
-		c->posted = (struct buf)BUF_INIT(NULL);
+		c->posted = (struct buf)BUF_INIT(c->budget);
 		atomic_store(&c->has_posted, false);
 		pthread_mutex_unlock(&c->post_lock);
+		if (msgs.failed)
+			return wr_fail(&c->out, RX_MALLOC, "out of memory for messages");
 	}
 	iov[0] = (struct iovec){ msgs.data, msgs.len };
 	iov[1] = (struct iovec){ c->obuf, ready };
@@ -521,6 +523,7 @@ void conn_post(struct conn *c, enum msg_code code, const void *data, size_t len)
 	put_le32(head, (uint32_t)(code + 7) << 24 | (uint32_t)len);
 	pthread_mutex_lock(&c->post_lock);
 	if (c->out_mux) {
+		/* Over budget, when a peer causes messages and does not read: the owner of the output finds out. */
 		buf_add(&c->posted, head, HEADER);
 		buf_add(&c->posted, data, len);
 		atomic_store(&c->has_posted, true);

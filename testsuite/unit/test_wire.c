@@ -3,9 +3,11 @@
 #include "testsuite/unit/unit.h"
 
 #include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/buf.h"
-#include "protocol/wire.h"
+#include "protocol/conn.h"
 
 static struct err err;
 
@@ -196,12 +198,40 @@ static void vstrings(void **state)
 	wr_mem_free(&m);
 }
 
+/* A peer that causes messages and reads none of them uses up the session's memory, not the machine's. */
+static void messages_are_charged(void **state)
+{
+	char text[1000] = { 0 };
+	struct budget budget;
+	struct conn c;
+	int ends[2];
+
+	(void)state;
+	err = (struct err){ 0 };
+	budget_init(&budget, (size_t)1 << 20, 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+	assert_int_equal(conn_init(&c, ends[0], ends[0], &budget, &err), 0);
+	assert_int_equal(conn_mux_out(&c, true), 0);
+	for (int i = 0; i < 100; i++)
+		conn_post(&c, MSG_INFO, text, sizeof text);
+	assert_int_equal(conn_flush(&c), 0);
+	for (int i = 0; i < 10000; i++)
+		conn_post(&c, MSG_INFO, text, sizeof text);
+	assert_true(c.posted.len < budget.total);
+	assert_int_equal(conn_flush(&c), -1);
+	assert_int_equal(err.code, RX_MALLOC);
+	conn_done(&c);
+	assert_int_equal(atomic_load(&budget.used), 0);
+	close(ends[0]);
+	close(ends[1]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(numbers_match_the_tables), cmocka_unit_test(odd_forms_are_read),
 		cmocka_unit_test(overlong_numbers_fail), cmocka_unit_test(longints),
-		cmocka_unit_test(ndx_sequence), cmocka_unit_test(vstrings),
+		cmocka_unit_test(ndx_sequence), cmocka_unit_test(vstrings), cmocka_unit_test(messages_are_charged),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
