@@ -7,7 +7,6 @@
 #include <linux/capability.h>
 
 #include "base/util.h"
-#include "base/util.h"
 
 #define CAP_BIT(c) (UINT64_C(1) << (c))
 

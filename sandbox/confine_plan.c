@@ -41,11 +41,11 @@ int confine_empty_root(void)
 	return empty_root;
 }
 
-/* A call with nonsense arguments fails either way; how it fails tells whether it exists. A container's
-   filter may answer EPERM for what it does not know. */
-/* For a small number read from /proc: asked once, as the processes that use it are started often. */
+/* Asked once, as the processes that use it are started often. */
 static uint64_t page_size = 4096;
 
+/* A call with nonsense arguments fails either way; how it fails tells whether it exists. A container's
+   filter may answer EPERM for what it does not know. */
 static bool exists(long r)
 {
 	return r >= 0 || (errno != ENOSYS && errno != EPERM);
