@@ -12,24 +12,63 @@
 #include "receiver/dest.h"
 #include "sandbox/broker.h"
 
-int tree_remove(struct sb *sb, const char *dir, const char *leaf, unsigned depth)
+/* Removes all of a directory but the first directory in it, whose leaf it gives: 1. 0: it is empty. Or negative errno. */
+static int clear_level(struct sb *sb, const char *path, char sub[SB_NAME_MAX + 1])
 {
-	char path[PATH_LIMIT + 1];
 	struct sb_dirent ent;
 	struct sb_dir *d;
+	int rc = sb_opendir(sb, path, ".", 0, &d, NULL);
+
+	if (rc < 0)
+		return rc;
+	while ((rc = sb_readdir(d, &ent)) == 1) {
+		rc = sb_unlink(sb, path, ent.name);
+		if (rc < 0)
+			break;
+	}
+	if (rc == -EISDIR || rc == -EPERM) {
+		memcpy(sub, ent.name, ent.len + 1);
+		rc = 1;
+	}
+	sb_closedir(d);
+	return rc;
+}
+
+/* One directory is open at a time, however deep it goes. */
+int tree_remove(struct sb *sb, const char *dir, const char *leaf)
+{
+	char path[PATH_LIMIT + 1], sub[SB_NAME_MAX + 1];
 	int rc = sb_unlink(sb, dir, leaf);
+	size_t top, len;
 
 	if (rc != -EISDIR && rc != -EPERM)
 		return rc;
-	if (depth > 1024 || path_join(path, dir, leaf) < 0)
+	if (path_join(path, dir, leaf) < 0)
 		return -ENAMETOOLONG;
-	rc = sb_opendir(sb, dir, leaf, 0, &d, NULL);
-	if (rc < 0)
-		return rc;
-	while (rc == 0 && (rc = sb_readdir(d, &ent)) == 1)
-		rc = tree_remove(sb, path, ent.name, depth + 1);
-	sb_closedir(d);
-	return rc < 0 ? rc : sb_rmdir(sb, dir, leaf);
+	top = len = strlen(path);
+	for (;;) {
+		char *slash;
+
+		rc = clear_level(sb, path, sub);
+		if (rc < 0)
+			return rc;
+		if (rc) {
+			if (len + 1 + strlen(sub) > PATH_LIMIT)
+				return -ENAMETOOLONG;
+			path[len] = '/';
+			strcpy(path + len + 1, sub);
+			len += 1 + strlen(sub);
+			continue;
+		}
+		if (len == top)
+			return sb_rmdir(sb, dir, leaf);
+		slash = strrchr(path, '/');
+		*slash = '\0';
+		rc = sb_rmdir(sb, path, slash + 1);
+		if (rc < 0)
+			return rc;
+		len = strlen(path);
+	}
 }
 
 /* Makes the directories of path beneath the backup directory, each with the attributes of the one it stands for. */
@@ -250,7 +289,7 @@ int backup_make(struct hands *h, const char *dir, const char *leaf, const struct
 		return -errno;
 	rc = link_or_rename(h, dir, leaf, st, removing, bk, bdir, bleaf);
 	if (rc == -EEXIST || rc == -EISDIR) {
-		rc = tree_remove(bk, bdir, bleaf, 0);
+		rc = tree_remove(bk, bdir, bleaf);
 		if (rc < 0) {
 			say_errno(SAY_ERROR_XFER, -rc, "could not make way for backup: %s", bleaf);
 			return rc;

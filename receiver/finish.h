@@ -63,6 +63,6 @@ void backup_say_dir(const struct rx *rx, bool is_there);
 struct sb *backup_place(struct hands *h, const char *dir, const char *leaf, const char **bdir, char bleaf[SB_NAME_MAX + 1]);
 
 /* Removes (dir, leaf), recursively if a directory. 0 or negative errno. */
-int tree_remove(struct sb *sb, const char *dir, const char *leaf, unsigned depth);
+int tree_remove(struct sb *sb, const char *dir, const char *leaf);
 
 #endif

@@ -122,7 +122,7 @@ static void request_with_backup(struct gen *g, struct gitem *it, struct gen_req 
 	if (bk) {
 		c.fd = sb_open_write(bk, bdir, bleaf, SB_CREATE | SB_EXCL, 0600, NULL);
 		if (c.fd == -EEXIST || c.fd == -EISDIR) {
-			tree_remove(bk, bdir, bleaf, 0);
+			tree_remove(bk, bdir, bleaf);
 			c.fd = sb_open_write(bk, bdir, bleaf, SB_CREATE | SB_EXCL, 0600, NULL);
 		}
 	}

@@ -50,6 +50,20 @@ def test_deep_tree(pair):
     assert client(["-ain", "--delete", src + "/", d.url("m/")]).stdout == b""
 
 
+def test_deep_tree_in_the_way_of_a_backup(pair):
+    """It is removed, with one descriptor at a time."""
+    src, dst, d = pair
+    write_file(src + "/f", b"new")
+    write_file(dst + "/f", b"older")
+    os.mkdir(dst + "/f~")
+    os.close(dig(dst + "/f~", 280))
+    write_file(dst + "/f~/d/file", b"x")
+    r = client(["-ab", src + "/", d.url("m/")])
+    assert (r.returncode, r.stderr, sorted(os.listdir(dst))) == (0, b"", ["f", "f~"])
+    with open(dst + "/f~", "rb") as f:
+        assert f.read() == b"older"
+
+
 def test_hard_links_that_all_fail(pair):
     """The client cannot read the file; as each of the other names is asked for instead, something is in its way."""
     src, dst, d = pair
