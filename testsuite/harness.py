@@ -109,6 +109,12 @@ def rest(sock):
     return got
 
 
+def kill_all(pids):
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            os.kill(pid, signal.SIGKILL)
+
+
 class Daemon:
     """A daemon on a free port. modules: {name: {parameter: value}}."""
 
@@ -185,11 +191,9 @@ class Daemon:
         try:
             out = self.proc.communicate(timeout=LIMIT)[0].decode(errors="replace")
         except subprocess.TimeoutExpired:
-            self.proc.kill()
+            kill_all([self.proc.pid, *left])    # they hold the pipe
             out = self.proc.communicate()[0].decode(errors="replace") + "\n(killed: did not end on SIGTERM)"
-        for pid in left:
-            with contextlib.suppress(OSError):
-                os.kill(pid, signal.SIGKILL)
+        kill_all(left)
         trouble = out + self.read_log()
         for word in ("AddressSanitizer", "ThreadSanitizer", "LeakSanitizer", "runtime error:"):
             assert word not in trouble, trouble

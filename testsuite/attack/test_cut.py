@@ -259,9 +259,10 @@ def test_hundred_mixed(work, sides):
             good = old if i % 4 == 0 else src
             args = [good + "/", d.url(f"up/t{i}/")] if i % 2 else [d.url("old/" if i % 4 == 0 else "src/"), mine + "/"]
             if i % 5 == 3:
-                p = subprocess.Popen([STOCK_350, "-a", "--bwlimit=200", *args], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                p = subprocess.Popen([STOCK_350, "-a", "--bwlimit=200", *args], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                     start_new_session=True)
                 time.sleep(0.1 + i * 0.004)
-                p.kill()
+                os.killpg(p.pid, signal.SIGKILL)    # a pull has two, and one may go on without the other
                 p.wait()
                 return
             r = client(["-a", *args])
