@@ -13,8 +13,11 @@ SANDBOX_FS = \
 	sandbox/pidfile.c
 
 UNIT_TESTS += testsuite/unit/test_sandbox_fs
-testsuite_unit_test_sandbox_fs_SOURCES = testsuite/unit/test_sandbox_fs.c
+testsuite_unit_test_sandbox_fs_SOURCES = testsuite/unit/test_sandbox_fs.c testsuite/unit/fs_util.c testsuite/unit/fs_util.h
 testsuite_unit_test_sandbox_fs_LDADD = $(UNIT_LDADD)
+UNIT_TESTS += testsuite/unit/test_sandbox_held
+testsuite_unit_test_sandbox_held_SOURCES = testsuite/unit/test_sandbox_held.c testsuite/unit/fs_util.c testsuite/unit/fs_util.h
+testsuite_unit_test_sandbox_held_LDADD = $(UNIT_LDADD)
 
 UNIT_TESTS += testsuite/unit/test_sandbox_race
 testsuite_unit_test_sandbox_race_SOURCES = testsuite/unit/test_sandbox_race.c
