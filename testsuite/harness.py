@@ -109,7 +109,7 @@ def rest(sock):
     return got
 
 
-def kill_all(pids):
+def kill_pids(pids):
     for pid in pids:
         with contextlib.suppress(OSError):
             os.kill(pid, signal.SIGKILL)
@@ -191,9 +191,9 @@ class Daemon:
         try:
             out = self.proc.communicate(timeout=LIMIT)[0].decode(errors="replace")
         except subprocess.TimeoutExpired:
-            kill_all([self.proc.pid, *left])    # they hold the pipe
+            kill_pids([self.proc.pid, *left])    # they hold the pipe
             out = self.proc.communicate()[0].decode(errors="replace") + "\n(killed: did not end on SIGTERM)"
-        kill_all(left)
+        kill_pids(left)
         trouble = out + self.read_log()
         for word in ("AddressSanitizer", "ThreadSanitizer", "LeakSanitizer", "runtime error:"):
             assert word not in trouble, trouble
