@@ -24,5 +24,5 @@ testsuite_unit_test_sandbox_race_SOURCES = testsuite/unit/test_sandbox_race.c
 testsuite_unit_test_sandbox_race_LDADD = $(UNIT_LDADD)
 
 UNIT_TESTS += testsuite/unit/test_opfile
-testsuite_unit_test_opfile_SOURCES = testsuite/unit/test_opfile.c
+testsuite_unit_test_opfile_SOURCES = testsuite/unit/test_opfile.c testsuite/unit/fs_util.c testsuite/unit/fs_util.h
 testsuite_unit_test_opfile_LDADD = $(UNIT_LDADD)

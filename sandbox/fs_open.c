@@ -11,7 +11,7 @@
 #define OPEN_ALWAYS (O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)
 #define STEM_MAX 246           /* NAME_MAX - 9 (08 §11.2) */
 
-/* Looks at what was opened, before anything is read or written. */
+/* Looks at what was opened, before anything is read or written; sb_open_whole() reads first where that can do no harm. */
 static int check_opened(int take_fd, struct stat *st)
 {
 	_cleanup_close_ int fd = take_fd;

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-static char top[64];           /* scratch */
+char top[64];
 unsigned how;
 
 const char *in_top(const char *rel)

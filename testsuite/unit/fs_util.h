@@ -7,6 +7,8 @@
 
 extern unsigned how;           /* ANCHOR_PORTABLE in the second round */
 
+extern char top[64];           /* scratch; of start(), or of a test's own set-up */
+
 /* Beneath the scratch directory, in which root is the anchor's place and out lies outside of it. One of four buffers. */
 const char *in_top(const char *rel);
 void put(const char *rel, const char *text);

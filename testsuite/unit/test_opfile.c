@@ -7,31 +7,10 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#include "testsuite/unit/unit.h"
+#include "testsuite/unit/fs_util.h"
 #include "base/buf.h"
 #include "sandbox/anchor.h"
 #include "sandbox/opfile.h"
-
-static char top[64];
-
-static char *in_top(const char *rel)
-{
-	static char names[8][256];
-	static unsigned n;
-	char *p = names[n++ % 8];
-
-	snprintf(p, sizeof(names[0]), "%s/%s", top, rel);
-	return p;
-}
-
-static void put(const char *rel, const char *text)
-{
-	int fd = open(in_top(rel), O_WRONLY | O_CREAT | O_TRUNC, 0644);
-
-	assert_true(fd >= 0);
-	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
-	close(fd);
-}
 
 static void plant(const char *target, const char *rel, uid_t owner)
 {
@@ -39,7 +18,7 @@ static void plant(const char *target, const char *rel, uid_t owner)
 	assert_int_equal(lchown(in_top(rel), owner, owner), 0);
 }
 
-static int start(void **state)
+static int plant_all(void **state)
 {
 	(void)state;
 	umask(022);
@@ -60,15 +39,6 @@ static int start(void **state)
 	plant("../d", "open/l", 0);
 	plant("../d", "sticky/l", 0);
 	return 0;
-}
-
-static int stop(void **state)
-{
-	char cmd[2 * sizeof(top)];
-
-	(void)state;
-	snprintf(cmd, sizeof(cmd), "rm -rf %s", top);
-	return system(cmd);
 }
 
 static void whose_links(void **state)
@@ -281,5 +251,5 @@ int main(void)
 
 	if (geteuid() != 0)
 		return 77; /* links of other users cannot be planted */
-	return cmocka_run_group_tests(tests, start, stop);
+	return cmocka_run_group_tests(tests, plant_all, stop);
 }
