@@ -417,8 +417,8 @@ static int worker_ended(struct connection *c, pid_t pid)
 
 int worker_serve(struct connection *c)
 {
+	static struct chan_server srv; /* what it holds is given back with the process, which over a remote shell returns to main */
 	struct chan ours, theirs;
-	struct chan_server srv;
 	pid_t pid;
 	int r;
 
@@ -426,7 +426,7 @@ int worker_serve(struct connection *c)
 		send_line(c, "@ERROR: fork failed\n");
 		return RX_IPC;
 	}
-	/* Taken before the fork, the memory for messages need not be copied after it. It goes with the process. */
+	/* Taken before the fork, the memory for messages need not be copied after it. */
 	r = chan_server_init(&srv, &ours, worker_rules, ARRAY_SIZE(worker_rules), c);
 	pid = proc_fork_role("worker");
 	if (pid == 0) {
