@@ -251,41 +251,44 @@ static void evp_block(struct csum_ctx *c, const void *data, size_t len, uint8_t 
 	must(EVP_DigestFinal_ex(c->block, out, NULL));
 }
 
+/* A running state is dear to set up where all bytes are there. False: not one of the xxHash family. */
+static bool xxh_at_once(enum csum kind, uint64_t seed, const void *data, size_t len, uint8_t out[CSUM_MAX_LEN])
+{
+	memset(out, 0, CSUM_MAX_LEN);
+	if (kind == CSUM_XXH128)
+		xxh->h128(data, len, seed, out);
+	else if (kind == CSUM_XXH3)
+		put_le64(out, xxh->h64(data, len, seed));
+	else if (kind == CSUM_XXH64)
+		put_le64(out, XXH64(data, len, seed));
+	else
+		return false;
+	return true;
+}
+
+void csum_whole(struct csum_ctx *c, const void *data, size_t len, uint8_t out[CSUM_MAX_LEN])
+{
+	if (xxh_at_once(c->kind, 0, data, len, out))
+		return;
+	csum_start(c);
+	csum_update(c, data, len);
+	csum_final(c, out);
+}
+
 void csum_block(struct csum_ctx *c, const void *data, size_t len, uint8_t out[CSUM_MAX_LEN])
 {
-	uint64_t seed = (uint64_t)(int64_t)c->seed;
 	struct md4 m;
 
-	switch (c->kind) {
-	case CSUM_XXH128:
-		xxh->h128(data, len, seed, out);
-		memset(out + 16, 0, CSUM_MAX_LEN - 16);
+	if (xxh_at_once(c->kind, (uint64_t)(int64_t)c->seed, data, len, out))
 		return;
-	case CSUM_XXH3:
-		memset(out, 0, CSUM_MAX_LEN);
-		put_le64(out, xxh->h64(data, len, seed));
-		return;
-	case CSUM_XXH64:
-		memset(out, 0, CSUM_MAX_LEN);
-		put_le64(out, XXH64(data, len, seed));
-		return;
-	case CSUM_MD5:
-	case CSUM_SHA1:
-		memset(out, 0, CSUM_MAX_LEN);
+	if (c->kind == CSUM_MD5 || c->kind == CSUM_SHA1) {
 		evp_block(c, data, len, out);
-		return;
-	case CSUM_MD4_OLD:
-	case CSUM_MD4:
-		memset(out, 0, CSUM_MAX_LEN);
+	} else if (c->kind == CSUM_MD4_OLD || c->kind == CSUM_MD4) {
 		md4_init(&m);
 		md4_update(&m, data, len);
 		if (c->seed)
 			md4_update(&m, c->seed_bytes, 4);
 		md4_final(&m, out);
-		return;
-	case CSUM_NONE:
-	case CSUM_INVALID:
-		memset(out, 0, CSUM_MAX_LEN);
 	}
 }
 

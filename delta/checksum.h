@@ -54,6 +54,9 @@ void csum_start(struct csum_ctx *c);
 void csum_update(struct csum_ctx *c, const void *data, size_t len);
 void csum_final(struct csum_ctx *c, uint8_t out[CSUM_MAX_LEN]);
 
+/* The same of len bytes at data, in one call that is cheaper for small files. Disturbs a running one. */
+void csum_whole(struct csum_ctx *c, const void *data, size_t len, uint8_t out[CSUM_MAX_LEN]);
+
 /* Block checksum (§8.3), independent of a running whole-file checksum. Undefined for CSUM_NONE
    (the caller refuses block sums then); writes zeros. */
 void csum_block(struct csum_ctx *c, const void *data, size_t len, uint8_t out[CSUM_MAX_LEN]);

@@ -121,10 +121,10 @@ static int send_whole(struct search *s)
 {
 	size_t len = (size_t)s->job->size;
 
+	csum_whole(s->csum, s->win + 4, len, s->res->digest);
 	if (!len)
 		return 0;
 	put_le32(s->win, (uint32_t)len);
-	csum_update(s->csum, s->win + 4, len);
 	s->res->literal = len;
 	return token_out_framed(s->t, s->win, 4 + len, s->e);
 }
@@ -405,12 +405,11 @@ int search_send(struct search *s, const struct search_job *job, struct token_out
 	s->t = t;
 	s->res = res;
 	s->e = e;
-	csum_start(s->csum);
-	if (job->whole < 0)
-		res->read_errno = -job->whole;
 	if (job->whole > 0)
-		rc = send_whole(s);
-	else if (!job->sums || !job->sums->head.count)
+		return send_whole(s) < 0 || token_out_end(t, e) < 0 ? -1 : 0;
+	csum_start(s->csum);
+	res->read_errno = -job->whole;
+	if (!job->sums || !job->sums->head.count)
 		rc = send_literals(s, 0);
 	else if (job->append)
 		rc = send_append(s);

@@ -13,6 +13,9 @@
 /* Group of an inode whose first entry was taken back. */
 #define GROUP_TAKEN_BACK INT32_MAX
 
+/* What hooks turned the names into. */
+struct wire_text { char name[PATH_LIMIT + 1], link[PATH_LIMIT + 1]; };
+
 struct out {
 	struct flist_set *s;
 	struct fent *e;
@@ -26,7 +29,7 @@ struct out {
 	size_t len, l1;
 	const char *link;
 	size_t link_len;
-	char wire_name[PATH_LIMIT + 1], wire_link[PATH_LIMIT + 1];
+	struct wire_text *text;        /* NULL without such hooks */
 };
 
 /* ---- primitives on memory that is known to suffice ---- */
@@ -91,7 +94,7 @@ static uint8_t *put_id_name(uint8_t *p, const char *name)
 /* ---- names ---- */
 
 /* Converted name for --iconv; false if it cannot be. */
-static bool convert_names(struct out *o)
+static OWN_FRAME bool convert_names(struct out *o)
 {
 	struct flist_set *s = o->s;
 	const struct fdir *d = o->e->dir;
@@ -106,14 +109,14 @@ static bool convert_names(struct out *o)
 	n = s->hooks.name_out(s->hooks.ctx, o->e->name, strlen(o->e->name), leaf);
 	if (s->conv_len < 0 || n < 0)
 		return false;
-	memcpy(o->wire_name, s->conv, (size_t)s->conv_len);
+	memcpy(o->text->name, s->conv, (size_t)s->conv_len);
 	at = (size_t)s->conv_len;
 	if (fdir_prefix(d) > d->len && at < PATH_LIMIT)
-		o->wire_name[at++] = '/';
+		o->text->name[at++] = '/';
 	if (at + (size_t)n > PATH_LIMIT)
 		return false;
-	memcpy(o->wire_name + at, leaf, (size_t)n);
-	o->name = o->wire_name;
+	memcpy(o->text->name + at, leaf, (size_t)n);
+	o->name = o->text->name;
 	o->len = at + (size_t)n;
 	return true;
 }
@@ -125,10 +128,10 @@ static bool convert_link(struct out *o)
 
 	if (!o->link_len || !s->hooks.link_out)
 		return true;
-	n = s->hooks.link_out(s->hooks.ctx, o->link, o->link_len, o->wire_link);
+	n = s->hooks.link_out(s->hooks.ctx, o->link, o->link_len, o->text->link);
 	if (n < 0)
 		return false;
-	o->link = o->wire_link;
+	o->link = o->text->link;
 	o->link_len = (size_t)n;
 	return true;
 }
@@ -455,16 +458,15 @@ static void load_state(struct flist_set *s, const struct fent *e)
 		c->major = e->ext->rdev_major;
 }
 
-bool flist_write_entry(struct flist_set *s, struct wr *w, struct fent *e)
+static bool write_entry(struct flist_set *s, struct wr *w, struct fent *e, struct wire_text *text)
 {
-	struct out o;
+	struct out o = { .s = s, .e = e, .link = "", .text = text };
 	uint8_t *start, *p;
 
-	memset(&o, 0, offsetof(struct out, wire_name));
-	o.s = s;
-	o.e = e;
-	o.link = e->ext && e->ext->link ? e->ext->link : "";
-	o.link_len = e->ext && e->ext->link ? e->ext->link_len : 0;
+	if (e->ext && e->ext->link) {
+		o.link = e->ext->link;
+		o.link_len = e->ext->link_len;
+	}
 	if ((s->hooks.name_out && !convert_names(&o)) || !convert_link(&o) || !set_name(&o)) {
 		flist_unadd(s, e);
 		return false;
@@ -501,6 +503,18 @@ bool flist_write_entry(struct flist_set *s, struct wr *w, struct fent *e)
 	if (s->fmt.xattrs && s->hooks.write_xattr)
 		s->stats.bytes += (int64_t)s->hooks.write_xattr(s->hooks.ctx, w, e);
 	return true;
+}
+
+static OWN_FRAME bool write_converted(struct flist_set *s, struct wr *w, struct fent *e)
+{
+	struct wire_text text;
+
+	return write_entry(s, w, e, &text);
+}
+
+bool flist_write_entry(struct flist_set *s, struct wr *w, struct fent *e)
+{
+	return s->hooks.name_out || s->hooks.link_out ? write_converted(s, w, e) : write_entry(s, w, e, NULL);
 }
 
 int flist_hardlink(struct flist_set *s, struct fent *e, uint64_t dev, uint64_t ino)

@@ -288,15 +288,16 @@ static bool carries(const struct sender *s, const struct fent *e)
 	return !FENT_IS_SPECIAL(e) || s->o->specials;
 }
 
-int attrs_add(struct sender *s, const struct spot *sp, const char *look, struct fent *e)
+static OWN_FRAME int add(struct sender *s, const struct spot *sp, const char *look, struct fent *e)
 {
-	struct place p = { .sb = sp->sb, .dir = sp->dir, .leaf = look };
 	int32_t access = -1, def = -1, xattr = -1;
 	struct fext *x;
+	struct place p;
 	int rc = 0;
 
-	if (!s->attrs || !carries(s, e))
-		return 0;
+	p.sb = sp->sb;
+	p.dir = sp->dir;
+	p.leaf = look;
 	if (p.sb)
 		rc = s->follows || sp->follow ? settle(&p, e) : 0;
 	else
@@ -322,6 +323,11 @@ int attrs_add(struct sender *s, const struct spot *sp, const char *look, struct 
 	x->acl_default = def;
 	x->xattr = xattr;
 	return 0;
+}
+
+int attrs_add(struct sender *s, const struct spot *sp, const char *look, struct fent *e)
+{
+	return s->attrs && carries(s, e) ? add(s, sp, look, e) : 0;
 }
 
 /* ---- values that are asked for ---- */
@@ -375,12 +381,18 @@ int attrs_read_request(struct sender *s, const struct fent *e)
 	return s->r->failed ? -1 : 0;
 }
 
-void attrs_write_reply(struct sender *s, const struct fent *e)
+static OWN_FRAME void write_reply(struct sender *s, const struct fent *e)
 {
-	struct answer an = { .s = s, .e = e };
+	struct answer an;
 
-	if (!has_block(s))
-		return;
+	an.s = s;
+	an.e = e;
 	an.rc = find(s, e, &an.p);
 	xattr_write_reply(s->attrs->xattrs, s->w, e->ext ? e->ext->xattr : -1, load_value, &an);
+}
+
+void attrs_write_reply(struct sender *s, const struct fent *e)
+{
+	if (has_block(s))
+		write_reply(s, e);
 }

@@ -23,14 +23,12 @@ struct fent *request_entry(struct sender *s, int32_t ndx, struct flist **out)
 	return e;
 }
 
-static void item_done(struct sender *s, const struct fent *e, bool delivered)
+static OWN_FRAME void log_item(struct sender *s, const struct fent *e, bool delivered)
 {
 	struct item_record rec = { .e = e, .it = &s->item, .op = "send" };
 	const char *at = s->roots[e->root].at;
 	char name[PATH_LIMIT + 1], path[2 * PATH_LIMIT + 2];
 
-	if (!s->x->log_item)
-		return;
 	fent_path(e, name);
 	snprintf(path, sizeof path, "%s%s%s", at, *at ? "/" : "", name);
 	rec.path = path;
@@ -40,6 +38,12 @@ static void item_done(struct sender *s, const struct fent *e, bool delivered)
 		rec.sum = s->item_sum;
 	}
 	s->x->log_item(s->x->log_ctx, &rec);
+}
+
+static void item_done(struct sender *s, const struct fent *e, bool delivered)
+{
+	if (s->x->log_item)
+		log_item(s, e, delivered);
 }
 
 static void echo(struct sender *s, const struct fent *e)

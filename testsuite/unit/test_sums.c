@@ -104,7 +104,7 @@ static int file_of(const void *data, size_t len)
 	return fd;
 }
 
-/* Streams data in uneven pieces, twice through one context, and checks the -c form as well. */
+/* Streams data in uneven pieces, twice through one context, then at once, and checks the -c form as well. */
 static void expect_file(enum csum kind, int32_t seed, const void *data, size_t len, const char *want, const char *want_list)
 {
 	struct csum_ctx *c = csum_ctx_new(kind, seed, false);
@@ -121,6 +121,8 @@ static void expect_file(enum csum kind, int32_t seed, const void *data, size_t l
 		csum_final(c, out);
 		assert_string_equal(hex(out, csum_len(kind)), want);
 	}
+	csum_whole(c, data, len, out);
+	assert_string_equal(hex(out, csum_len(kind)), want);
 	assert_int_equal(csum_list_fd(c, fd, len, out), 0);
 	assert_string_equal(hex(out, csum_len(kind)), want_list);
 	assert_int_equal(csum_list_fd(c, fd, len + 1, out), -5);
