@@ -50,8 +50,8 @@ static int read_args(struct session *s, const struct session_start *st, struct r
 			return -1;
 		if (s->o.iconv && args_from_utf8(&rq->batch2, st->charset) < 0)
 			return rd_fail(r, RX_MALLOC, "out of memory for arguments");
-		if (!rq->p.exit_code)
-			options_parse(&rq->p, rq->batch2.v + 1, MAX(rq->batch2.n - 1, 0), false);
+		if (options_parse(&rq->p, rq->batch2.v + 1, MAX(rq->batch2.n - 1, 0), false) < 0 && rq->p.exit_code == RX_MALLOC)
+			return rd_fail(r, RX_MALLOC, "%s", rq->p.error);
 	}
 	if (s->o.am_sender && !rq->p.server)
 		return rd_fail(r, RX_USAGE, "--sender without --server");
@@ -170,7 +170,7 @@ static int add_words(struct words *to, const char *const *v, int n, bool up_to_d
 }
 
 /* The argument vector that hooks see: options as they came, paths as they will be used (06 §10.2). */
-static int hook_args(struct request *rq, bool broken)
+static int hook_args(struct request *rq)
 {
 	const struct words *paths = &rq->paths;
 
@@ -178,7 +178,7 @@ static int hook_args(struct request *rq, bool broken)
 		return -1;
 	if (rq->p.secluded && rq->batch2.n > 1 && add_words(&rq->hook, rq->batch2.v + 1, rq->batch2.n - 1, true) < 0)
 		return -1;
-	return broken ? add_words(&rq->hook, rq->p.paths, rq->p.npaths, false) : add_words(&rq->hook, paths->v, paths->n, false);
+	return add_words(&rq->hook, paths->v, paths->n, false);
 }
 
 /* What is wanted of the broker. */
@@ -190,7 +190,7 @@ static unsigned device_ops(const struct xfer_opts *o)
 }
 
 /* Tells the monitor, which runs the module's hook. 1: the hook refuses. */
-static int announce(struct session *s, const struct session_start *st, struct request *rq, bool broken)
+static int announce(struct session *s, const struct session_start *st, struct request *rq)
 {
 	struct session_request r = {
 		.sending = s->o.am_sender, .device_ops = device_ops(&s->o), .text = rq->text,
@@ -199,7 +199,7 @@ static int announce(struct session *s, const struct session_start *st, struct re
 
 	if (!st->on_request)
 		return 0;
-	if (hook_args(rq, broken) < 0)
+	if (hook_args(rq) < 0)
 		return rd_fail(&s->conn.in, RX_MALLOC, "out of memory for arguments");
 	r.args = rq->hook.v;
 	r.nargs = (size_t)rq->hook.n;
@@ -243,9 +243,9 @@ static int run(struct session *s, const struct session_start *st, struct request
 	if (!broken && s->o.iconv)
 		session_charset(s, &rq->p, st->charset);
 	say_set_role(s->o.am_sender ? "sender" : "Receiver");
-	if (!broken && clean_paths(s, st, rq) < 0)
+	if (clean_paths(s, st, rq) < 0)
 		return -1;
-	rejected = announce(s, st, rq, broken);
+	rejected = announce(s, st, rq);
 	if (rejected < 0)
 		return -1;
 	log_request(s, st, rq->text);

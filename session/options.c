@@ -486,21 +486,51 @@ static int add_path(struct options *p, const char *word)
 	return 0;
 }
 
-static int run_popt(struct options *p, poptContext pc, const int *ival)
+/* A daemon tells of a mistake after the set-up: what shapes that, and what was asked for, is looked for behind the mistake too. */
+static bool goes_on(const struct options *p)
 {
-	int rc;
+	return p->daemon && p->exit_code != RX_MALLOC;
+}
 
-	while ((rc = poptGetNextOpt(pc)) > 0) {
-		const struct row *r = &option_rows[rc - 1];
-		char *arg = poptGetOptArg(pc);
-		int done = p->refused[rc - 1] ? opt_refusal(p, r) : apply(p, r, arg ? arg : "", *ival);
+static bool shapes_setup(const struct row *r)
+{
+	static const uint8_t calls[] = { SP_SERVER, SP_SENDER, SP_SECLUDED, SP_NO_SECLUDED, SP_COMPRESS, SP_NO_COMPRESS, SP_OLD_COMPRESS,
+		SP_NEW_COMPRESS, SP_ECAPS, SP_CHECKSUM_CHOICE, SP_COMPRESS_CHOICE, SP_COMPRESS_LEVEL, SP_ICONV };
 
+	if (r->kind == CALL || r->kind == CALLS || r->kind == CALLI)
+		for (size_t i = 0; i < sizeof calls; i++)
+			if (r->value == calls[i])
+				return true;
+	return false;
+}
+
+static int one_option(struct options *p, int i, const char *arg, int ival)
+{
+	const struct row *r = &option_rows[i];
+
+	if (p->refused[i])
+		opt_refusal(p, r);
+	/* The role that is refused is not taken. */
+	if (p->exit_code && (!shapes_setup(r) || (p->refused[i] && r->value == SP_SENDER)))
+		return -1;
+	return apply(p, r, arg, ival);
+}
+
+static int run_popt(struct options *p, poptContext pc, int words, const int *ival)
+{
+	int rc, bad = 0;
+
+	while ((rc = poptGetNextOpt(pc)) != -1) {
+		char *arg = rc > 0 ? poptGetOptArg(pc) : NULL;
+
+		if (rc > 0)
+			one_option(p, rc - 1, arg ? arg : "", *ival);
+		else
+			opt_mistake(p, usage_code(p), "on remote machine: %s: %s", poptBadOption(pc, POPT_BADOPTION_NOALIAS), poptStrerror(rc));
 		free(arg);
-		if (done < 0)
+		if (p->exit_code && (!goes_on(p) || (rc < 0 && ++bad > words)))
 			return -1;
 	}
-	if (rc < -1)
-		return opt_mistake(p, usage_code(p), "on remote machine: %s: %s", poptBadOption(pc, POPT_BADOPTION_NOALIAS), poptStrerror(rc));
 	return 0;
 }
 
@@ -534,13 +564,13 @@ int options_parse(struct options *p, const char *const *words, int count, bool f
 		argv[n++] = opt_keep(p, words[i]);
 	argv[n] = NULL;
 	/* Words up to the first "." were quoted for a shell by the client. */
-	for (int i = 1; i < n && p->daemon && first_batch && !p->exit_code; i++) {
+	for (int i = 1; i < n && p->daemon && first_batch && goes_on(p); i++) {
 		unescape((char *)(uintptr_t)argv[i]);
 		if (!strcmp(argv[i], "."))
 			break;
 	}
 	pc = poptGetContext("kedge", n, argv, table, POPT_CONTEXT_POSIXMEHARDER);
-	rc = !pc ? opt_mistake(p, RX_MALLOC, "out of memory for arguments") : p->exit_code ? -1 : run_popt(p, pc, &ival);
+	rc = !pc ? opt_mistake(p, RX_MALLOC, "out of memory for arguments") : p->exit_code && !goes_on(p) ? -1 : run_popt(p, pc, n, &ival);
 	/* In secluded mode what is left of the first batch is debris of old clients (05 §3.3). */
 	if (rc == 0 && !(p->secluded && first_batch)) {
 		rest = poptGetArg(pc);

@@ -3,8 +3,8 @@
  *
  * Parsing is exact (no abbreviations, no alias files, nothing is executed) and ends at
  * the first word that is not an option: every word behind the first "." is a path.
- * A first mistake is kept; parsing goes on no further, because a daemon can tell the
- * client only after the set-up that follows (spec 01 §4.3).
+ * A first mistake is kept. A daemon can tell the client only after the set-up that follows (spec 01 §4.3): there, what
+ * shapes that set-up and the paths are still taken from what stands behind the mistake; other options are not.
  */
 #ifndef SESSION_OPTIONS_H
 #define SESSION_OPTIONS_H

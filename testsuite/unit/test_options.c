@@ -381,12 +381,21 @@ static void check_refusals(void **state)
 			assert_string_equal(r->p.error, want);
 			assert_int_equal(r->p.exit_code, RX_UNSUPPORTED);
 		}
+		assert_int_equal(r->p.npaths, 1);
 		if (strcmp(rows[i].refuse, "delete-before") == 0)
 			assert_int_equal(r->o.delete_when, DELETE_DURING);
 		if (strcmp(rows[i].refuse, "delete-during") == 0)
 			assert_int_equal(r->o.delete_when, DELETE_BEFORE);
 		done(r);
 	}
+	/* The answer comes behind a set-up that the client expects by its own options. */
+	struct run *r = parse_line(true, "l s z checksum*", "--server --sender -slze.LsfxCIvu --bogus --timeout=x --checksum-choice=md5 --compress-choice=zlib . d");
+	assert_true(r->p.secluded && r->o.am_sender && r->o.compress && !r->o.links && !r->o.timeout);
+	assert_string_equal(r->o.ecaps, ".LsfxCIvu");
+	assert_string_equal(r->o.checksum_choice, "md5");
+	assert_string_equal(r->o.compress_choice, "zlib");
+	assert_string_equal(r->p.error, "The server is configured to refuse --secluded-args (-s)");
+	done(r);
 	said[0] = '\0';
 	done(parse_line(true, "checksum,delete ! nosuch c", "--server"));
 	assert_string_equal(said, "No match for refuse-options string \"checksum,delete\"\nNo match for refuse-options string \"!\"\n"
