@@ -13,9 +13,9 @@ struct basis {
 	bool found;
 	struct sb *sb;
 	const char *dir;
-	char path[PATH_LIMIT + 1];     /* partial-dir */
-	char name[SB_NAME_MAX + 1];    /* fuzzy */
 	struct stat st;
+	char name[SB_NAME_MAX + 1];    /* fuzzy, else "" */
+	char path[PATH_LIMIT + 1];     /* partial-dir */
 };
 
 bool gen_quick_check(struct gen *g, const struct fent *e, struct sb *sb, const char *dir, const char *leaf,
@@ -50,6 +50,11 @@ static bool newer(const struct gen *g, const struct gitem *it)
 	return diff < g->o->modify_window;
 }
 
+static OWN_FRAME void say_skipped(const struct fent *e, const char *why)
+{
+	say(SAY_INFO, "%s is %s", ENAME(e), why);
+}
+
 /* Size limits and --update. */
 static bool skipped(struct gen *g, const struct gitem *it)
 {
@@ -65,7 +70,7 @@ static bool skipped(struct gen *g, const struct gitem *it)
 	else if (g->o->update && it->exists && S_ISREG(it->st.st_mode) && newer(g, it))
 		why = "newer";
 	if (why && info_gte(g->o, INFO_SKIP, 1))
-		say(SAY_INFO, "%s is %s", ENAME(e), why);
+		say_skipped(e, why);
 	return why != NULL;
 }
 
@@ -109,7 +114,7 @@ static int tap_backup(void *ctx, const void *data, size_t len)
 	return 0;
 }
 
-static void request_with_backup(struct gen *g, struct gitem *it, struct gen_req *q)
+static OWN_FRAME void request_with_backup(struct gen *g, struct gitem *it, struct gen_req *q)
 {
 	struct backup_copy c = { .fd = -1 };
 	char bleaf[SB_NAME_MAX + 1], name[BACKUP_NAME];
@@ -207,77 +212,60 @@ static void request(struct gen *g, struct gitem *it, struct basis *b, const stru
 	gen_request(g, it, &q);
 }
 
-static void alt_basis(struct gen *g, struct basis *b, const struct gitem *it, const struct alt_hit *hit)
+/* D itself, or an alternate file. */
+static void set_basis(struct basis *b, uint8_t type, struct sb *sb, const struct gitem *it, const struct stat *st)
 {
 	b->found = true;
-	b->type = (uint8_t)hit->dir;
-	b->sb = g->h.alt[hit->dir];
+	b->type = type;
+	b->sb = sb;
 	b->dir = it->dir;
-	b->st = hit->st;
+	b->st = *st;
 }
 
-/* Chooses the basis for a D that exists or not. True: the file is up to date already. */
-static bool choose_basis(struct gen *g, struct gitem *it, struct basis *b, const struct alt_hit *hit)
+/* Chooses the basis for a D that exists or not. */
+static void choose_basis(struct gen *g, struct gitem *it, struct basis *b, const struct alt_hit *hit)
 {
-	struct basis part = { .found = true };
-	bool have_part = find_partial(g, it, &part);
-
-	if (it->exists && gen_quick_check(g, it->e, g->h.dest, it->dir, it->leaf, &it->st)) {
-		if (have_part && !g->rx->dry)
-			partial_cleanup(&g->h, it->dir, it->leaf, true);
-		return true;
-	}
-	if (have_part) {
-		*b = part;
-		b->dir = b->path;
+	if (find_partial(g, it, b)) {
+		b->found = true;
 	} else if (it->exists) {
-		*b = (struct basis){ .found = true, .type = BASIS_FNAME, .sb = g->h.dest, .dir = it->dir, .st = it->st };
+		set_basis(b, BASIS_FNAME, g->h.dest, it, &it->st);
 	} else if (hit->dir >= 0) {
-		alt_basis(g, b, it, hit);
+		set_basis(b, (uint8_t)hit->dir, g->h.alt[hit->dir], it, &hit->st);
 	} else if (g->o->fuzzy && !g->redoing) {
-		uint8_t type = fuzzy_find(g, it, b->name, &b->st);
+		struct stat st;
+		uint8_t type = fuzzy_find(g, it, b->name, &st);
 
-		if (type) {
-			b->found = true;
-			b->type = type;
-			b->sb = type == BASIS_FUZZY ? g->h.dest : g->h.alt[type - BASIS_FUZZY - 1];
-			b->dir = it->dir;
-		}
+		if (type)
+			set_basis(b, type, type == BASIS_FUZZY ? g->h.dest : g->h.alt[type - BASIS_FUZZY - 1], it, &st);
 	}
-	return false;
 }
 
-void gen_file(struct gen *g, struct gitem *it)
+/* What was kept of an earlier transfer is of no use to a D that is up to date. */
+static OWN_FRAME void drop_partial(struct gen *g, const struct gitem *it)
 {
-	struct basis b = { .found = false };
-	struct alt_hit hit = { .dir = -1 };
-	bool may_write_device = g->o->write_devices && it->exists && (S_ISCHR(it->st.st_mode) || S_ISBLK(it->st.st_mode));
+	struct basis part;
 
-	if (skipped(g, it)) {
-		walk_skipped(g, it);
-		return;
-	}
-	if (it->exists && !S_ISREG(it->st.st_mode) && !may_write_device) {
-		if (delete_make_way(g, it, "regular file") < 0) {
-			walk_skipped(g, it);
-			return;
-		}
-		it->exists = false;
-		it->err = ENOENT;
-	}
-	if (!it->exists && it->err != ENOENT) {
-		say_errno(SAY_ERROR_XFER, it->err, "recv_generator: failed to stat %s", FULL(g->rx, it->dir, it->leaf));
-		walk_skipped(g, it);
-		return;
-	}
-	if (g->o->alt_dest && (!it->exists || g->o->alt_dest != ALT_COPY) && alt_file(g, it, &hit))
-		return;
-	if (!may_write_device && choose_basis(g, it, &b, &hit)) {
-		up_to_date(g, it);
-		return;
-	}
-	if (may_write_device)
-		b = (struct basis){ .found = true, .type = BASIS_FNAME, .sb = g->h.dest, .dir = it->dir, .st = it->st };
+	if (find_partial(g, it, &part))
+		partial_cleanup(&g->h, it->dir, it->leaf, true);
+}
+
+static OWN_FRAME void stat_failed(struct gen *g, struct gitem *it)
+{
+	say_errno(SAY_ERROR_XFER, it->err, "recv_generator: failed to stat %s", FULL(g->rx, it->dir, it->leaf));
+	walk_skipped(g, it);
+}
+
+/* D is to get new contents. device: it is one, and those are written to it. */
+static OWN_FRAME void renew(struct gen *g, struct gitem *it, const struct alt_hit *hit, bool device)
+{
+	struct basis b;
+
+	b.found = false;
+	b.name[0] = '\0';
+	if (device)
+		set_basis(&b, BASIS_FNAME, g->h.dest, it, &it->st);
+	else
+		choose_basis(g, it, &b, hit);
 	if (!b.found && !it->exists && hlinked(g, it->e) && !it->hl_last) {
 		hlink_wait(g, it);
 		return;
@@ -291,4 +279,37 @@ void gen_file(struct gen *g, struct gitem *it)
 		it->mode = attrs_mode(g->rx, it->e, &b.st, 0777);
 	}
 	request(g, it, &b, it->exists ? &it->st : b.found && b.type <= BASIS_ALT_LAST ? &b.st : NULL);
+}
+
+/* Nothing large lies in its frame: a file that is up to date passes through here and touches little. */
+void gen_file(struct gen *g, struct gitem *it)
+{
+	struct alt_hit hit = { .dir = -1 };
+	bool device = g->o->write_devices && it->exists && (S_ISCHR(it->st.st_mode) || S_ISBLK(it->st.st_mode));
+
+	if (skipped(g, it)) {
+		walk_skipped(g, it);
+		return;
+	}
+	if (it->exists && !S_ISREG(it->st.st_mode) && !device) {
+		if (delete_make_way(g, it, "regular file") < 0) {
+			walk_skipped(g, it);
+			return;
+		}
+		it->exists = false;
+		it->err = ENOENT;
+	}
+	if (!it->exists && it->err != ENOENT) {
+		stat_failed(g, it);
+		return;
+	}
+	if (g->o->alt_dest && (!it->exists || g->o->alt_dest != ALT_COPY) && alt_file(g, it, &hit))
+		return;
+	if (!device && it->exists && gen_quick_check(g, it->e, g->h.dest, it->dir, it->leaf, &it->st)) {
+		if (g->o->partial_dir && !g->rx->dry)
+			drop_partial(g, it);
+		up_to_date(g, it);
+		return;
+	}
+	renew(g, it, &hit, device);
 }
