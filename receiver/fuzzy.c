@@ -5,6 +5,7 @@
 #include "receiver/gen.h"
 
 #include <dirent.h>
+#include <stdlib.h>
 
 #define UNIT 65536u
 #define MAX_UNITS 25u
@@ -27,12 +28,13 @@ uint32_t fuzzy_distance(const char *a, size_t alen, const char *b, size_t blen, 
 
 	if (alen > SB_NAME_MAX || blen > SB_NAME_MAX || diff * UNIT > limit)
 		return UINT32_MAX;
+	/* What one has in front of the other counts by its length alone, unless the other is empty. */
 	row[0] = 0;
 	for (size_t j = 0; j < blen; j++)
-		row[j + 1] = row[j] + UNIT + y[j];
+		row[j + 1] = row[j] + UNIT + (alen ? 0 : y[j]);
 	for (size_t i = 0; i < alen; i++) {
 		diag = row[0];
-		row[0] += UNIT + x[i];
+		row[0] += UNIT + (blen ? 0 : x[i]);
 		for (size_t j = 0; j < blen; j++) {
 			int d = (int)x[i] - (int)y[j];
 			uint32_t best = diag + (d ? UNIT + (uint32_t)abs(d) : 0);
@@ -58,7 +60,7 @@ static bool is_digits(const char *s, size_t n)
 const char *fuzzy_suffix(const char *name, size_t len, size_t *slen)
 {
 	const char *fallback = NULL;
-	size_t fallback_len = 0, start = 0;
+	size_t fallback_len = 0, start = 0, all = len;
 	bool tilde;
 
 	while (start < len && name[start] == '.')
@@ -78,8 +80,10 @@ const char *fuzzy_suffix(const char *name, size_t len, size_t *slen)
 		s = name + p - 1;
 		n = len - (p - 1);
 		len = p - 1;
-		if ((n == 4 && (!memcmp(s, ".bak", 4) || !memcmp(s, ".old", 4))) || (n == 5 && !memcmp(s, ".orig", 5)) ||
-		    (tilde && n > 2 && s[1] == '~' && is_digits(s + 2, n - 2)))
+		/* These only at the very end. */
+		if (p - 1 + n == all && ((n == 4 && (!memcmp(s, ".bak", 4) || !memcmp(s, ".old", 4))) || (n == 5 && !memcmp(s, ".orig", 5))))
+			continue;
+		if (tilde && n > 2 && s[1] == '~' && is_digits(s + 2, n - 2))
 			continue;
 		if (is_digits(s + 1, n - 1)) {
 			if (!fallback) {
@@ -93,6 +97,13 @@ const char *fuzzy_suffix(const char *name, size_t len, size_t *slen)
 	}
 	*slen = fallback_len;
 	return fallback ? fallback : "";
+}
+
+static int by_name(const void *a, const void *b)
+{
+	const struct fuzzy_file *x = a, *y = b;
+
+	return strcmp(x->name, y->name);
 }
 
 static void load_one(struct gen *g, struct fuzzy_dir *f, int k, struct sb *sb, const char *dir)
@@ -118,6 +129,9 @@ static void load_one(struct gen *g, struct fuzzy_dir *f, int k, struct sb *sb, c
 		p[f->n[k]++] = e;
 	}
 	sb_closedir(d);
+	/* Which of several equals is taken does not depend on the directory's order. */
+	if (f->n[k] > 1)
+		qsort(f->v[k], f->n[k], sizeof *f->v[k], by_name);
 }
 
 static struct fuzzy_dir *load(struct gen *g, const char *dir)

@@ -250,6 +250,7 @@ static void fuzzy_names(void **state)
 	static const struct { const char *name, *suffix; } rows[] = {
 		{ "a.c", ".c" }, { "a.c.bak", ".c" }, { "a.c.orig", ".c" }, { "a.c~", ".c" }, { "a.c.~12~", ".c" },
 		{ "a.tar.gz", ".gz" }, { "lib.so.6", ".so" }, { "a.6", ".6" }, { ".profile", "" }, { "none", "" }, { "", "" },
+		{ "a.old", "" }, { "a.old~", ".old" }, { "a.c.old~", ".old" }, { "a.bak.old", ".bak" }, { "a.c.bak.~1~", ".bak" }, { "a.old.1", ".old" },
 	};
 	char longest[SB_NAME_MAX + 2];
 
@@ -258,6 +259,8 @@ static void fuzzy_names(void **state)
 	assert_int_equal(distance("", "a", UINT32_MAX), 65536 + 'a');
 	assert_int_equal(distance("abc", "abd", UINT32_MAX), 65536 + 1);
 	assert_int_equal(distance("abc", "ac", UINT32_MAX), 65536 + 'b');
+	assert_int_equal(distance("abc", "bc", UINT32_MAX), 65536);            /* in front */
+	assert_int_equal(distance("c", "abc", UINT32_MAX), 2 * 65536);
 	assert_int_equal(distance("kitten", "sitting", UINT32_MAX), distance("sitting", "kitten", UINT32_MAX));
 	assert_int_equal(distance("a", "abcdef", 65536), UINT32_MAX);   /* lengths alone are too far apart */
 	memset(longest, 'x', sizeof longest);
