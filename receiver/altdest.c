@@ -51,6 +51,12 @@ static bool link_alt(struct gen *g, struct gitem *it, const struct alt_hit *hit)
 	return gen_make(g, it, NODE_HARDLINK, it->leaf, g->h.alt[hit->dir], it->dir, it->leaf) == 0;
 }
 
+static void copy_failed(struct gen *g, const struct gitem *it, const struct alt_hit *hit, int rc)
+{
+	if (info_gte(g->o, INFO_COPY, 1))
+		say_errno(SAY_INFO, -rc, "copy_file %s => %s", ALT_NAME(g, hit->dir, it->dir, it->leaf), ENAME(it->e));
+}
+
 /* A copy of the alternate file, with the entry's attributes. False: it is transferred instead. */
 static bool copy_alt(struct gen *g, struct gitem *it, const struct alt_hit *hit)
 {
@@ -63,9 +69,17 @@ static bool copy_alt(struct gen *g, struct gitem *it, const struct alt_hit *hit)
 	if (g->rx->dry)
 		return true;
 	from = hands_open(&g->h, g->h.alt[hit->dir], it->dir, it->leaf, NULL);
-	rc = from < 0 ? from : temp_create(&g->h, &t, it->dir, it->leaf, it->mode & 0700);
-	if (rc == 0)
-		rc = copy_data(&g->h, from, t.fd);
+	if (from < 0) {
+		say_errno(SAY_ERROR_XFER, -from, "open %s", ALT_NAME(g, hit->dir, it->dir, it->leaf));
+		copy_failed(g, it, hit, from);
+		return false;
+	}
+	rc = temp_create(&g->h, &t, it->dir, it->leaf, it->mode & 0700);
+	if (rc < 0) {
+		say_errno(SAY_ERROR_XFER, -rc, "mkstemp %s failed", temp_full(g->rx, &t, (char[NAME_TEXT]){ 0 }));
+		return false;
+	}
+	rc = copy_data(&g->h, from, t.fd);
 	if (rc == 0)
 		rc = sbf_stat(t.fd, &st);
 	if (rc == 0) {
@@ -74,8 +88,8 @@ static bool copy_alt(struct gen *g, struct gitem *it, const struct alt_hit *hit)
 			xa_copy(&g->h, &(struct target){ g->h.alt[hit->dir], it->dir, it->leaf, from, NULL }, &tg);
 		attrs_apply(&g->h, &tg, it->e, it->mode, &st, ATTRS_EXACT);
 		rc = temp_place(&g->h, &t, it->dir, it->leaf, it->e, it->mode);
-	} else if (info_gte(g->o, INFO_COPY, 1)) {
-		say_errno(SAY_INFO, -rc, "copy_file %s failed", FULL(g->rx, it->dir, it->leaf));
+	} else {
+		copy_failed(g, it, hit, rc);
 	}
 	temp_drop(&t);
 	dirs_touched(g, it->parent);
@@ -130,13 +144,16 @@ bool alt_file(struct gen *g, struct gitem *it, struct alt_hit *hit)
 		hit->dir = -1;
 		return false;
 	}
-	if (hit->level >= 2 && copy_alt(g, it, hit)) {
-		it->seen = g->h.alt[hit->dir];
-		gen_itemize(g, it, true, &hit->st, ITEM_LOCAL_CHANGE, NULL);
-		walk_finished(g, it, true);
-		return true;
+	if (hit->level < 2)
+		return false;
+	if (!copy_alt(g, it, hit)) {
+		hit->dir = -1;
+		return false;
 	}
-	return false;
+	it->seen = g->h.alt[hit->dir];
+	gen_itemize(g, it, true, &hit->st, ITEM_LOCAL_CHANGE, NULL);
+	walk_finished(g, it, true);
+	return true;
 }
 
 bool alt_other(struct gen *g, struct gitem *it, struct alt_hit *hit, const char *target)

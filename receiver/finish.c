@@ -28,6 +28,11 @@ int temp_create(struct hands *h, struct temp *t, const char *dir, const char *le
 	return 0;
 }
 
+char *temp_full(const struct rx *rx, const struct temp *t, char *out)
+{
+	return rx_full_side(rx, rx->temp ? rx->o->temp_dir : "", t->dir, t->leaf, out);
+}
+
 void temp_drop(struct temp *t)
 {
 	if (t->fd >= 0)
@@ -104,7 +109,7 @@ int temp_place(struct hands *h, struct temp *t, const char *dir, const char *lea
 	if (rc == -EXDEV)
 		rc = place_copy(h, t, dir, leaf, e, mode);
 	if (rc < 0) {
-		say_errno(SAY_ERROR_XFER, -rc, "rename %s -> \"%s\"", FULL(h->rx, t->dir, t->leaf), ENAME(e));
+		say_errno(SAY_ERROR_XFER, -rc, "rename %s -> \"%s\"", temp_full(h->rx, t, (char[NAME_TEXT]){ 0 }), ENAME(e));
 		return -1;
 	}
 	t->live = false;

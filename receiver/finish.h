@@ -21,6 +21,9 @@ struct temp {
 /* Creates it next to D, or in --temp-dir. 0 or negative errno (not said). */
 int temp_create(struct hands *h, struct temp *t, const char *dir, const char *leaf, mode_t mode);
 
+/* Its name for messages. out: NAME_TEXT bytes; returns out. */
+char *temp_full(const struct rx *rx, const struct temp *t, char *out);
+
 /* Closes, and removes the name if it is still there. */
 void temp_drop(struct temp *t);
 

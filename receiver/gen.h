@@ -265,6 +265,9 @@ static inline bool hlinked(const struct gen *g, const struct fent *e)
 }
 
 /* ---- altdest.c ---- */
+/* What lies in the n-th alternate directory, for messages. */
+#define ALT_NAME(g, n, dir, leaf) FULL_SIDE((g)->rx, (g)->o->alt_dirs[n], dir, leaf)
+
 /* Looks for the entry in the alternate directories. */
 struct alt_hit {
 	int dir;                       /* its number, -1: none */

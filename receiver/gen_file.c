@@ -170,6 +170,18 @@ static int64_t device_size(int fd)
 	return n > 0 ? n : 0;
 }
 
+/* A basis that cannot be read: the file is made as if it were new, and told so. */
+static void unreadable(struct gen *g, struct gitem *it, const struct basis *b, struct gen_req *q, int rc)
+{
+	const char *leaf = b->name[0] ? b->name : it->leaf;
+	int alt = b->type <= BASIS_ALT_LAST ? b->type : b->type > BASIS_FUZZY ? b->type - BASIS_FUZZY - 1 : -1;
+
+	say_errno(SAY_WARNING, -rc, "failed to open %s, continuing", alt >= 0 ? ALT_NAME(g, alt, b->dir, leaf) : FULL(g->rx, b->dir, leaf));
+	q->report = NULL;
+	if (!g->o->perms && b->type != BASIS_PARTIAL_DIR)
+		it->mode = attrs_mode(g->rx, it->e, NULL, dirs_dflt(g, it->parent));
+}
+
 /* b: the basis, or not found. report: what is compared with (D or the alternate file). */
 static void request(struct gen *g, struct gitem *it, struct basis *b, const struct stat *report)
 {
@@ -189,14 +201,8 @@ static void request(struct gen *g, struct gitem *it, struct basis *b, const stru
 	if (b->found && !whole && !g->o->dry_run) {
 		fd = dev ? dest_open_device(g->rx, b->dir, it->leaf, false) :
 			   hands_open(&g->h, b->sb, b->dir, b->name[0] ? b->name : it->leaf, &b->st);
-		if (fd < 0 && fd != -ENOENT) {
-			say_errno(SAY_WARNING, -fd, "failed to open %s, continuing", FULL(g->rx, b->dir, it->leaf));
-			/* It cannot be read: it is replaced as if it were new, and told so. */
-			if (b->type == BASIS_FNAME)
-				q.report = NULL;
-			if (!g->o->perms && b->type == BASIS_FNAME)
-				it->mode = attrs_mode(g->rx, it->e, NULL, dirs_dflt(g, it->parent));
-		}
+		if (fd < 0 && fd != -ENOENT)
+			unreadable(g, it, b, &q, fd);
 		if (fd < 0)
 			fd = -1;
 		q.size = fd >= 0 && dev ? device_size(fd) : b->st.st_size;

@@ -24,23 +24,23 @@ int path_join(char *out, const char *dir, const char *leaf)
 	return 0;
 }
 
-char *rx_full(const struct rx *rx, const char *dir, const char *leaf, char *out)
+char *rx_full_side(const struct rx *rx, const char *side, const char *dir, const char *leaf, char *out)
 {
 	bool dot = strcmp(leaf, ".") == 0 || !*leaf, any = false;
 	/* The destination itself is the "." in it. */
-	const char *part[3] = { rx->dest_path, dir, !dot ? leaf : *dir ? "" : "." };
+	const char *part[4] = { *side == '/' ? "" : rx->dest_path, side, dir, !dot ? leaf : *dir ? "" : "." };
 	size_t n = 0;
 
 	out[n++] = '"';
 	/* A module's name is absolute unless it is of the module itself and the module is not the process's root. */
-	if (!rx->x->module || *rx->dest_path || !rx->o->sanitize_paths)
+	if (*side != '/' && (!rx->x->module || *rx->dest_path || !rx->o->sanitize_paths))
 		out[n++] = '/';
-	for (int i = 0; i < 3; i++) {
+	for (int i = 0; i < 4; i++) {
 		size_t len = strnlen(part[i], PATH_LIMIT);
 
 		if (!len || n + len > NAME_TEXT - 400)
 			continue;
-		if (any)
+		if (any && out[n - 1] != '/')
 			out[n++] = '/';
 		memcpy(out + n, part[i], len);
 		n += len;
@@ -51,6 +51,11 @@ char *rx_full(const struct rx *rx, const char *dir, const char *leaf, char *out)
 	if (rx->x->module)
 		snprintf(out + n, NAME_TEXT - n, " (in %s)", rx->x->module);
 	return out;
+}
+
+char *rx_full(const struct rx *rx, const char *dir, const char *leaf, char *out)
+{
+	return rx_full_side(rx, "", dir, leaf, out);
 }
 
 char *entry_name(const struct fent *e, char *out)

@@ -188,8 +188,8 @@ static void open_output(struct delivery *d)
 	d->inplace = r->o->inplace || d->part || (d->req->flags & RQ_DEVICE);
 	rc = d->inplace ? open_inplace(d) : open_temp(d);
 	if (rc < 0) {
-		say_errno(SAY_ERROR_XFER, -rc, d->inplace ? "open %s failed" : "mkstemp %s failed",
-			  FULL(r->rx, d->dir, d->inplace || !r->temp.leaf[0] ? d->leaf : r->temp.leaf));
+		say_errno(SAY_ERROR_XFER, -rc, d->inplace ? "open %s failed" : "mkstemp %s failed", d->inplace || !r->temp.leaf[0] ?
+			  FULL(r->rx, d->dir, d->leaf) : temp_full(r->rx, &r->temp, (char[NAME_TEXT]){ 0 }));
 		d->discard = true;
 		return;
 	}
@@ -505,8 +505,8 @@ static enum outcome delay(struct delivery *d)
 		int rc = partial_keep(&r->h, &r->temp, d->dir, d->leaf);
 
 		if (rc < 0) {
-			say_errno(SAY_ERROR_XFER, -rc, "rename %s -> \"%s\"", FULL(r->rx, r->temp.dir, r->temp.leaf),
-				  partial_text(d, path));
+			say_errno(SAY_ERROR_XFER, -rc, "rename %s -> \"%s\"",
+				  temp_full(r->rx, &r->temp, (char[NAME_TEXT]){ 0 }), partial_text(d, path));
 			return OUTCOME_FAILED;
 		}
 	}

@@ -148,6 +148,10 @@ static inline const char *rx_leaf(const struct rx *rx, const struct fent *e)
 char *rx_full(const struct rx *rx, const char *dir, const char *leaf, char *out);
 #define FULL(rx, dir, leaf) rx_full(rx, dir, leaf, (char[NAME_TEXT]){ 0 })
 
+/* The same of what lies in a directory that an option names: side, as the option has it. */
+char *rx_full_side(const struct rx *rx, const char *side, const char *dir, const char *leaf, char *out);
+#define FULL_SIDE(rx, side, dir, leaf) rx_full_side(rx, side, dir, leaf, (char[NAME_TEXT]){ 0 })
+
 /* Name of the entry as the list has it. */
 #define ENAME(e) entry_name(e, (char[PATH_LIMIT + 1]){ 0 })
 char *entry_name(const struct fent *e, char *out);
