@@ -671,11 +671,11 @@ static int check_dir_ndx(struct flist_set *s, struct rd *r, int32_t dir_ndx)
 	return 0;
 }
 
-/* The directory of a list's name, without its leading slash, split for a look-up. */
-static struct fent *entry_of_dir(const struct flist_set *s, const struct flist *fl, const struct fdir *dir)
+/* The entry of the directory that e is in. A missing argument can be in another one. */
+static struct fent *entry_of_dir(const struct flist_set *s, const struct flist *fl, const struct fent *of)
 {
 	char path[PATH_LIMIT + 2];
-	const char *skip = dir->s + (*dir->s == '/');
+	const char *skip = of->dir->s + (*of->dir->s == '/');
 
 	/* With --relative some names may have the leading slash and others not. */
 	for (int slash = 0; slash <= (s->fmt.relative ? 1 : 0); slash++) {
@@ -692,7 +692,7 @@ static struct fent *entry_of_dir(const struct flist_set *s, const struct flist *
 			e = flist_lookup(s, fl, "/", path + 1);
 		else
 			e = (*last = '\0', flist_lookup(s, fl, path, last + 1));
-		if (e && FENT_IS_DIR(e))
+		if (e && (FENT_IS_DIR(e) || (of->flags & e->flags & FENT_MISSING)))
 			return e;
 	}
 	return NULL;
@@ -700,23 +700,27 @@ static struct fent *entry_of_dir(const struct flist_set *s, const struct flist *
 
 int flist_check_parents(struct flist_set *s, struct rd *r, struct flist *fl)
 {
-	const struct fdir *good = NULL;
+	const struct fdir *good = NULL, *told = NULL;
 	char path[PATH_LIMIT + 1];
 
 	for (int32_t i = 0; i < fl->count; i++) {
-		const struct fent *e = fl->walk[i];
+		const struct fent *e = fl->walk[i], *parent;
 
 		if (e->dir == good || !e->dir->len || e->flags & FENT_CLEARED || !strcmp(e->dir->s, "/"))
 			continue;
-		if (entry_of_dir(s, fl, e->dir)) {
-			good = e->dir;
+		parent = entry_of_dir(s, fl, e);
+		if (parent) {
+			if (FENT_IS_DIR(parent))
+				good = e->dir;
 			continue;
 		}
 		if (!(e->flags & FENT_MISSING)) {
 			fent_path(e, path);
 			return rd_fail(r, RX_PROTOCOL, "ABORTING due to invalid path from sender: %s", path);
 		}
-		say(SAY_WARNING, "WARNING: parent dir is absent in the file list: %s", e->dir->s);
+		if (e->dir != told)
+			say(SAY_WARNING, "WARNING: parent dir is absent in the file list: %s", e->dir->s);
+		told = e->dir;
 	}
 	return 0;
 }

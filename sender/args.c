@@ -24,7 +24,7 @@ static int change_dir_failed(struct sender *s, int errnum, const struct arg_name
 
 	/* A listed name is relative to the base. */
 	if (p->listed)
-		place_join(joined, s->roots[s->base_root].at, p->dir, strlen(p->dir));
+		place_join(joined, s->roots[s->base_root].at, p->dir, strlen(p->dir) - (*p->dir && p->dir[strlen(p->dir) - 1] == '/'));
 	else if (place_resolve(s, p->dir, joined) < 0)
 		snprintf(joined, sizeof joined, "%s", p->dir);
 	strcpy(path, joined);

@@ -77,12 +77,12 @@ int entry_stat(struct sender *s, const struct spot *sp, const char *leaf, struct
 	if (rc < 0 || !S_ISLNK(st->st_mode))
 		return rc;
 	/* The kernel follows no placeholder of a link, nor does anybody else. */
-	if (!placeholder && (o->copy_links || sp->follow)) {
+	if (!placeholder && o->copy_links) {
 		rc = follow(s, sp, leaf, st);
 		*dangling = rc == -ENOENT;
 		return rc;
 	}
-	if (!placeholder && o->copy_dirlinks && follow(s, sp, leaf, &ref) == 0 && S_ISDIR(ref.st_mode)) {
+	if (!placeholder && (o->copy_dirlinks || sp->follow) && follow(s, sp, leaf, &ref) == 0 && S_ISDIR(ref.st_mode)) {
 		*st = ref;
 		return 0;
 	}
