@@ -137,8 +137,14 @@ static void complete(struct acl *a, mode_t mode)
 
 static int failed(struct hands *h, const struct target *t, bool is_default, int rc)
 {
-	say_errno(SAY_ERROR_XFER, -rc, "set_acl: sys_acl_set_file(%s, %s)", FULL(h->rx, t->dir, t->leaf),
-		  is_default ? "ACL_TYPE_DEFAULT" : "ACL_TYPE_ACCESS");
+	char path[PATH_LIMIT + 1];
+
+	if (h->rx->fake)
+		say_errno(SAY_ERROR_XFER, -rc, "set_xattr_acl: fsetxattr(%s,\"%s\") failed", FULL(h->rx, t->dir, t->leaf),
+			  acl_name_of(h->rx, is_default));
+	else
+		say_errno(SAY_ERROR_XFER, -rc, "set_acl: sys_acl_set_file(%s, %s)", path_join(path, t->dir, t->leaf) == 0 ? path : t->leaf,
+			  is_default ? "ACL_TYPE_DEFAULT" : "ACL_TYPE_ACCESS");
 	return -1;
 }
 

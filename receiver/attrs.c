@@ -91,7 +91,9 @@ unsigned attrs_report(struct hands *h, const struct fent *e, const struct stat *
 		f |= ITEM_REPORT_GROUP;
 	if (o->acls && (which = acl_differs(h, e, t, mode, st->st_mode))) {
 		f |= ITEM_REPORT_ACL;
-		if (only_attrs && !FENT_IS_DIR(e) && !h->rx->dry && !h->rx->fake && (which & ACL_ACCESS) && !((mode ^ st->st_mode) & 07000))
+		/* The ACL brings its permissions, where it can be set. */
+		if (only_attrs && !FENT_IS_DIR(e) && !h->rx->dry && !h->rx->fake && (which & ACL_ACCESS) && !((mode ^ st->st_mode) & 07000) &&
+		    (h->rx->euid == 0 || h->rx->euid == st->st_uid))
 			f &= ~(unsigned)ITEM_REPORT_PERMS;
 	}
 	if (o->xattrs && xa_differs(h, e, t))
@@ -222,7 +224,7 @@ int attrs_apply(struct hands *h, const struct target *t, const struct fent *e, m
 	if ((S_ISCHR(now.st_mode) || S_ISBLK(now.st_mode)) && !rx->fake)
 		mode &= 0777;
 	own = rx->fake ? store_owner(h, t, e, mode, st) : set_owner(h, t, e, &now);
-	if (own < 0)
+	if (own < 0 && !rx->fake)
 		return -1;
 	if ((flags & ATTRS_XATTRS) && rx->xattrs)
 		xattrs = xa_apply(h, t, e);
@@ -233,7 +235,7 @@ int attrs_apply(struct hands *h, const struct target *t, const struct fent *e, m
 		acl = acl_apply(h, t, e, mode, &now, flags & ATTRS_NO_ACL);
 	if (!(flags & ATTRS_NO_MODE) && !rx->fake)
 		perm = set_mode(h, t, mode, &now);
-	return perm < 0 || xattrs < 0 || acl < 0 ? -1 : own | xattrs | times | acl | perm;
+	return own < 0 || perm < 0 || xattrs < 0 || acl < 0 ? -1 : own | xattrs | times | acl | perm;
 }
 
 static void copy_one(struct hands *h, const struct target *from, const struct target *to, const char *name)

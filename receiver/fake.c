@@ -37,7 +37,7 @@ int fake_apply(struct hands *h, const struct target *t, const struct fent *e, mo
 {
 	char text[FAKE_STAT_MAX], have[FAKE_STAT_MAX];
 	struct stat real, want;
-	bool dev = FENT_IS_DEV(e) && e->ext;
+	bool dev = FENT_IS_DEV(e) && e->ext, node;
 	int rc = t->fd >= 0 ? sbf_stat(t->fd, &real) : sb_lstat(t->sb, t->dir, t->leaf, &real), changed = 0;
 	mode_t disk;
 	ssize_t n;
@@ -45,7 +45,9 @@ int fake_apply(struct hands *h, const struct target *t, const struct fent *e, mo
 
 	if (rc < 0)
 		return failed(h, t, "stat", rc);
-	if (!S_ISREG(real.st_mode) && !S_ISDIR(real.st_mode))
+	node = S_ISCHR(real.st_mode) || S_ISBLK(real.st_mode);
+	/* A module with fake super lists no nodes. */
+	if (S_ISLNK(real.st_mode) || (node && h->rx->x->module))
 		return 0;
 	disk = fake_disk_mode(mode, S_ISDIR(real.st_mode));
 	if ((real.st_mode & PERM_BITS) != disk) {
@@ -60,16 +62,20 @@ int fake_apply(struct hands *h, const struct target *t, const struct fent *e, mo
 	want.st_uid = uid;
 	want.st_gid = gid;
 	n = t_getxattr(t, FAKE_STAT, have, sizeof have);
-	if (want.st_mode == ((real.st_mode & S_IFMT) | disk) && !dev && uid == real.st_uid && gid == real.st_gid) {
+	if (want.st_mode == ((real.st_mode & S_IFMT) | disk) && (!dev || node) && uid == real.st_uid && gid == real.st_gid) {
 		/* The disk shows it all. */
 		if (n < 0 && n != -ERANGE)
 			return changed;
 		rc = t_setxattr(h, t, FAKE_STAT, NULL, 0);
-		return rc < 0 ? failed(h, t, "delete of stat xattr for", rc) : 1;
+		if (rc < 0)
+			say_errno(SAY_ERROR_XFER, -rc, "delete of stat xattr failed for %s", FULL(h->rx, t->dir, t->leaf));
+		return rc < 0 ? -1 : 1;
 	}
 	len = fake_stat_encode(&want, text);
 	if (n == (ssize_t)len && memcmp(text, have, len) == 0)
 		return changed;
 	rc = t_setxattr(h, t, FAKE_STAT, text, len);
-	return rc < 0 ? failed(h, t, "write of stat xattr for", rc) : 1;
+	if (rc < 0)
+		say_errno(SAY_ERROR_XFER, -rc, "failed to write xattr %s for %s", FAKE_STAT, FULL(h->rx, t->dir, t->leaf));
+	return rc < 0 ? -1 : 1;
 }
