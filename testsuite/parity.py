@@ -73,7 +73,7 @@ def lines(text, root, failed):
                         (rb"(sent|received|Total bytes sent:|Total bytes received:) +[0-9,.]+[KMG]?", rb"\1 N"),
                         (rb"speedup is [0-9,.]+", b"speedup"), (rb"File list (generation|transfer) time: .*", b""),
                         (rb"port \d+", b"port N"), (rb"total: matches=.*", b""), (rb"\.[A-Za-z0-9]{6}(\"|')", rb".XXXXXX\1"),
-                        (rb"/\.(\w+)\.\d+\"", rb"/\1\"")):
+                        (rb"/\.([^/\n]+)\.\d+\"", rb'/\1"')):
         text = re.sub(pattern, to, text)
     return [x for x in text.split(b"\n") if x and not (failed and any(w in x for w in RACY))]
 
@@ -343,6 +343,8 @@ def source(top, _):
         f.write("exe\nodd/a/sub\n/a-dir/\n#hash\n./odd/a-b\nl1\n\nnonexist\nalt/sub/exact2\n;semi\nodd/./A/q\nldir/one\nfilt")
     with open(os.path.join(top, "list0"), "w") as f:
         f.write("exe\0odd/a\0nonexist\0plain\0odd/new\nline")
+    with open(os.path.join(top, "listlinks"), "w") as f:
+        f.write("dang/\nl1/.\nodd/lup/\nldir/\nnodir/a\nnodir\nnodir/b\ngone/a\ngone/b")
     for d in ("dup1", "dup2"):
         settle(os.path.join(top, d), NEW)
 

@@ -385,6 +385,8 @@ PULL = """
 -a --filter=':n- .rsync-filter'
 -av --copy-unsafe-links | src
 -avR --copy-unsafe-links | src/ldir src/odd
+-a --files-from=listlinks | src
+-aR | src/dang/ src/./l1/. src/./odd/lup/
 """.strip().splitlines()
 
 PUSH = """
@@ -412,6 +414,8 @@ PUSH = """
 -aHb | src/ | dst/ | taken
 -aH --chown=1:1 | src/ | dst/ | taken
 -aHb --inplace | src/ | dst/ | taken
+-a --no-i-r --delete-missing-args --files-from=listlinks | src
+-aA -M--fake-super --chmod=F427 | src/ | dst/ | fifo
 """.strip().splitlines()
 
 # Where the order of lines is not the same twice (three processes print), lines are compared as a set; the order of
@@ -424,6 +428,10 @@ USER = ["-a", "-a --delete", "-rt", "-a --delete-after -b", "-a --inplace", "-aE
 # Where the owner has closed things: what cannot be read or listed, and what is (not) deleted then.
 USER += [o + " | src/ | dst/ | closed" for o in ("-a --delete-after", "-aL --delete-after --ignore-errors", "-ac --no-i-r --delete", "-ak -b --remove-source-files",
                                                  "-a --inplace --no-W", "-an --no-i-r --delete", "-a --delete -f '-! */'")] + ["-a --files-from=list | src | dst/ | closed"]
+# ... and what nothing can be made of, or where.
+USER += ["-rlt --copy-dest=../alt -yy | src/alike src/alike2 src/sized src/fuzz.x src/open | dst/ | closed",
+         "-rltc --link-dest={remote}../alt | src/alike src/open | dst/ | closed", "-rlt --temp-dir=listed | src/alike src/open | dst/ | closed"]
+
 
 
 def empalt(top, template):
@@ -515,12 +523,24 @@ def attributes(top, _):
     put(top, "rules", b"-x user.a*\n+ f\n")
 
 
+def fifo(top, _):
+    """A real one, which takes no attributes."""
+    for side in ("src", "dst"):
+        os.mkdir(f"{top}/{side}")
+        os.mkfifo(f"{top}/{side}/p", 0o644)
+        settle(f"{top}/{side}", NEW)
+    subprocess.run(["setfacl", "-m", "u:1:4", top + "/src/p"], check=True)
+
+
 def closed(top, _):
     for side, when in (("src", NEW), ("dst", OLD)):
         at = f"{top}/{side}"
         for name in ("shut/in", "sealed/in", "listed/in", "open/file", "nofile", "blind/in/deep", "same"):
             put(at, name, b"" if name == "same" else f"{side} {name}".encode(), mtime=NEW if name == "same" else when)
         settle(at, when)
+    for name in ("alike", "alike2", "sized", "fuzzy.x"):
+        put(top + "/alt", name, b"a\n", mtime=NEW, mode=0)
+        put(top + "/src", name.replace("y.", "."), b"a\n" if name[0] == "a" else b"ab\n", mtime=NEW)
     for name in ("extra", "open/extra", "shut/extra"):
         put(top + "/dst", name)
     os.symlink("shut/in", top + "/src/link")
@@ -533,7 +553,7 @@ def closed(top, _):
 
 @pytest.fixture(scope="module")
 def pair():
-    with Pair({**LAYOUTS, "empalt": empalt, "groups": groups, "taken": taken, "closed": closed, "attributes": attributes}) as p:
+    with Pair({**LAYOUTS, "empalt": empalt, "groups": groups, "taken": taken, "closed": closed, "fifo": fifo, "attributes": attributes}) as p:
         yield p
 
 
