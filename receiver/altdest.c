@@ -2,6 +2,7 @@
  * altdest.c - --compare-dest, --copy-dest, --link-dest (spec 08 §9).
  */
 #include "config.h"
+#include "receiver/dest.h"
 #include "receiver/gen.h"
 #include "receiver/xattrs.h"
 
@@ -31,6 +32,9 @@ void alt_search(struct gen *g, const struct gitem *it, struct alt_hit *hit, cons
 		struct stat st;
 		int level = 1;
 
+		/* What is hidden is not to be had by asking for a copy. */
+		if (dest_hides(g->rx, g->o->alt_dirs[i], it->dir, it->leaf, S_ISDIR(it->e->mode)))
+			continue;
 		if (!g->h.alt[i] || hands_lstat(&g->h, g->h.alt[i], it->dir, it->leaf, &st) < 0 || ((st.st_mode ^ it->e->mode) & S_IFMT))
 			continue;
 		if (alt_same_content(g, it, g->h.alt[i], &st, target))

@@ -373,6 +373,44 @@ static void collapse(char *path)
 	*out = 0;
 }
 
+/* Drops what would climb above the root: there it stays, as in a chroot. */
+static void clamp(char *path)
+{
+	char *out = path, *in = path;
+	int depth = 0;
+
+	while (*in) {
+		size_t len = strcspn(in, "/");
+		bool up = len == 2 && in[0] == '.' && in[1] == '.';
+
+		if (len && (!up || depth)) {
+			if (out > path)
+				*out++ = '/';
+			memmove(out, in, len);
+			out += len;
+			depth += up ? -1 : 1;
+		}
+		in += len + (in[len] == '/');
+	}
+	*out = 0;
+}
+
+bool dest_hides(const struct rx *rx, const char *side, const char *dir, const char *leaf, bool is_dir)
+{
+	char base[PATH_LIMIT + 1], path[PATH_LIMIT + 1];
+
+	if (!rx->x->daemon_filter || !rx->x->daemon_filter->name_rules || join_arg(rx->dest_path, side, base) < 0 ||
+	    path_join(path, base, dir) < 0 || path_join(base, path, leaf) < 0)
+		return false;
+	collapse(base);
+	return *base && filt_hides_path(rx->x->daemon_filter, base, is_dir);
+}
+
+static int rejected(struct err *err)
+{
+	return fail(err, RX_USAGE, "Your options have been rejected by the server.");
+}
+
 /* Absolute ones start at the root, others at the destination. */
 static int open_side(struct rx *rx, const char *name, enum links tree, unsigned flags, struct anchor **out)
 {
@@ -382,6 +420,8 @@ static int open_side(struct rx *rx, const char *name, enum links tree, unsigned 
 	/* A dry run has no destination to step up from; places know such names as they are. */
 	if (rc == 0 && !rx->dest && !rx->x->places)
 		collapse(path);
+	else if (rc == 0 && rx->x->module)
+		clamp(path);
 	if (rc == 0)
 		rc = open_dir(rx, path, tree, flags, out);
 	return rc;
@@ -404,8 +444,8 @@ static int open_alt(struct rx *rx, int i, struct err *err)
 	char path[PATH_LIMIT + 1];
 	int rc = join_arg(rx->dest_path, name, path);
 
-	if (rc == 0 && rx->x->daemon_filter && *path && filt_hides_path(rx->x->daemon_filter, path, true))
-		return fail(err, RX_USAGE, "Your options have been rejected by the server.");
+	if (dest_hides(rx, name, "", "", true))
+		return rejected(err);
 	/* Links are only created beneath it through the destination's view; nothing here is ever changed. */
 	rc = open_side(rx, name, LINKS_REFUSE, 0, &rx->alt[i]);
 	if (rc == 0)
@@ -442,12 +482,8 @@ static int open_partial(struct rx *rx, struct err *err)
 		rx->partial_rel = name;
 		return 0;
 	}
-	if (rx->x->daemon_filter) {
-		char path[PATH_LIMIT + 1];
-
-		if (join_arg("", name, path) == 0 && *path && filt_hides_path(rx->x->daemon_filter, path, true))
-			return fail(err, RX_USAGE, "Your options have been rejected by the server.");
-	}
+	if (dest_hides(rx, name, "", "", true))
+		return rejected(err);
 	/* One that cannot be used is as none: partial files are not kept then. */
 	if (open_side(rx, name, LINKS_REFUSE, rx->dry ? 0 : ANCHOR_CREATE, &rx->partial) < 0)
 		rx->partial = NULL;
@@ -465,8 +501,11 @@ int dest_open_sides(struct rx *rx, struct err *err)
 		return 0;
 	if (rx->o->backup && rx->o->backup_dir) {
 		struct anchor *a = NULL;
-		int rc = open_side(rx, rx->o->backup_dir, LINKS_REFUSE, 0, &a);
+		int rc;
 
+		if (dest_hides(rx, rx->o->backup_dir, "", "", true))
+			return rejected(err);
+		rc = open_side(rx, rx->o->backup_dir, LINKS_REFUSE, 0, &a);
 		if (rc == -ENOTDIR)
 			return fail(err, RX_USAGE, "The backup-dir is not a directory: %s", rx->o->backup_dir);
 		rx->backup = rc == 0 ? a : NULL;

@@ -6,6 +6,8 @@
 
 #include <errno.h>
 
+#include "receiver/dest.h"
+
 int temp_create(struct hands *h, struct temp *t, const char *dir, const char *leaf, mode_t mode)
 {
 	int fd;
@@ -118,8 +120,20 @@ int temp_place(struct hands *h, struct temp *t, const char *dir, const char *lea
 
 /* ---- partial files ---- */
 
-int partial_name(struct hands *h, const char *dir, struct sb **sb, char *pdir)
+bool partial_hidden(struct hands *h, const char *dir, const char *leaf)
 {
+	const char *rel = h->rx->partial_rel;
+	char path[PATH_LIMIT + 1];
+
+	if (!rel)
+		return dest_hides(h->rx, h->rx->o->partial_dir, "", leaf, false);
+	return path_join(path, dir, rel) == 0 && dest_hides(h->rx, "", path, leaf, false);
+}
+
+int partial_name(struct hands *h, const char *dir, const char *leaf, struct sb **sb, char *pdir)
+{
+	if (partial_hidden(h, dir, leaf))
+		return -1;
 	if (h->rx->partial_rel) {
 		*sb = h->dest;
 		return path_join(pdir, dir, h->rx->partial_rel);
@@ -141,7 +155,7 @@ static const char *split_last(char *path)
 	return slash + 1;
 }
 
-int partial_mkdir(struct hands *h, const char *dir)
+int partial_mkdir(struct hands *h, const char *dir, const char *name)
 {
 	char parent[PATH_LIMIT + 1];
 	struct sb *sb;
@@ -149,7 +163,7 @@ int partial_mkdir(struct hands *h, const char *dir)
 	struct stat st;
 	int rc;
 
-	if (partial_name(h, dir, &sb, parent) < 0)
+	if (partial_name(h, dir, name, &sb, parent) < 0)
 		return -ENAMETOOLONG;
 	if (sb == h->partial)
 		return 0;
@@ -176,7 +190,7 @@ void partial_cleanup(struct hands *h, const char *dir, const char *leaf, bool un
 	const char *last;
 	struct sb *sb;
 
-	if (partial_name(h, dir, &sb, pdir) < 0)
+	if (partial_name(h, dir, leaf, &sb, pdir) < 0)
 		return;
 	if (unlink_it)
 		sb_unlink(sb, pdir, leaf);
@@ -193,9 +207,9 @@ int partial_keep(struct hands *h, struct temp *t, const char *dir, const char *l
 {
 	char pdir[PATH_LIMIT + 1];
 	struct sb *sb = NULL;
-	int rc = partial_mkdir(h, dir);
+	int rc = partial_mkdir(h, dir, leaf);
 
-	if (rc == 0 && partial_name(h, dir, &sb, pdir) < 0)
+	if (rc == 0 && partial_name(h, dir, leaf, &sb, pdir) < 0)
 		rc = -ENAMETOOLONG;
 	if (rc == 0)
 		rc = sb_rename(t->sb, t->dir, t->leaf, sb, pdir, leaf, 0);

@@ -33,11 +33,14 @@ void temp_drop(struct temp *t);
  */
 int temp_place(struct hands *h, struct temp *t, const char *dir, const char *leaf, const struct fent *e, mode_t mode);
 
+/* Do the module's rules hide D's partial file? Then there is none. */
+bool partial_hidden(struct hands *h, const char *dir, const char *leaf);
+
 /* What D's partial file is called. 0, or -1 if there is no usable partial-dir. pdir: PATH_LIMIT + 1 bytes. */
-int partial_name(struct hands *h, const char *dir, struct sb **sb, char *pdir);
+int partial_name(struct hands *h, const char *dir, const char *leaf, struct sb **sb, char *pdir);
 
 /* Makes the partial-dir; something else in its place is removed. 0 or negative errno. */
-int partial_mkdir(struct hands *h, const char *dir);
+int partial_mkdir(struct hands *h, const char *dir, const char *leaf);
 
 /* Removes D's partial file, if unlink_it, and the directory when it is empty and relative. */
 void partial_cleanup(struct hands *h, const char *dir, const char *leaf, bool unlink_it);

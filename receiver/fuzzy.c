@@ -2,6 +2,7 @@
  * fuzzy.c - finds a similar file to build a missing one from (spec 08 §10).
  */
 #include "config.h"
+#include "receiver/dest.h"
 #include "receiver/gen.h"
 
 #include <dirent.h>
@@ -216,6 +217,8 @@ uint8_t fuzzy_find(struct gen *g, struct gitem *it, char *name, struct stat *st)
 	    !(c = best_of(g, f, it, &which)))
 		return 0;
 	if (g->walk && path_join(path, it->dir, c->name) == 0 && filt_daemon_excluded(g->walk, path, false))
+		return 0;
+	if (which && dest_hides(g->rx, g->o->alt_dirs[which - 1], it->dir, c->name, false))
 		return 0;
 	memcpy(name, c->name, c->len + 1);
 	*st = c->st;

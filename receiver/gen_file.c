@@ -83,7 +83,7 @@ static void up_to_date(struct gen *g, struct gitem *it)
 static bool find_partial(struct gen *g, const struct gitem *it, struct basis *b)
 {
 	if (!g->o->partial_dir || (g->dirs[it->parent].flags & (GD_MISSING | (it->first_visit ? GD_NEW : 0))) ||
-	    partial_name(&g->h, it->dir, &b->sb, b->path) < 0 || sb_lstat(b->sb, b->path, it->leaf, &b->st) < 0 ||
+	    partial_name(&g->h, it->dir, it->leaf, &b->sb, b->path) < 0 || sb_lstat(b->sb, b->path, it->leaf, &b->st) < 0 ||
 	    !S_ISREG(b->st.st_mode))
 		return false;
 	b->dir = b->path;

@@ -62,7 +62,7 @@ static int open_basis(struct delivery *d)
 		return d->req->flags & RQ_DEVICE ? dest_open_device(d->r->rx, d->dir, d->leaf, false) :
 						   hands_open(h, h->dest, d->dir, d->leaf, NULL);
 	case BASIS_PARTIAL_DIR:
-		return partial_name(h, d->dir, &sb, path) < 0 ? -ENOENT : hands_open(h, sb, path, d->leaf, NULL);
+		return partial_name(h, d->dir, d->leaf, &sb, path) < 0 ? -ENOENT : hands_open(h, sb, path, d->leaf, NULL);
 	case BASIS_BACKUP:
 		if (snprintf(bleaf, sizeof bleaf, "%s%s", d->leaf, d->r->o->suffix ? d->r->o->suffix : "") > SB_NAME_MAX)
 			return -ENAMETOOLONG;
@@ -102,7 +102,7 @@ static int open_inplace(struct delivery *d)
 	int fd;
 
 	if (d->part) {
-		if (partial_name(&r->h, d->dir, &sb, path) < 0)
+		if (partial_name(&r->h, d->dir, d->leaf, &sb, path) < 0)
 			return -ENOENT;
 		dir = path;
 		flags = 0;
@@ -471,7 +471,7 @@ static enum outcome place_partial(struct delivery *d, bool delayed)
 
 	if (keep_old(d) < 0)
 		return OUTCOME_FATAL;
-	rc = partial_name(&r->h, d->dir, &sb, pdir) < 0 ? -ENOENT : sb_rename(sb, pdir, d->leaf, r->h.dest, d->dir, d->leaf, 0);
+	rc = partial_name(&r->h, d->dir, d->leaf, &sb, pdir) < 0 ? -ENOENT : sb_rename(sb, pdir, d->leaf, r->h.dest, d->dir, d->leaf, 0);
 	if (rc < 0) {
 		say_not_placed(d, -rc, delayed);
 		return OUTCOME_FAILED;
@@ -495,7 +495,7 @@ static enum outcome delay(struct delivery *d)
 {
 	struct recv *r = d->r;
 
-	if (!d->part && partial_mkdir(&r->h, d->dir) < 0) {
+	if (!d->part && partial_mkdir(&r->h, d->dir, d->leaf) < 0) {
 		say(SAY_ERROR_XFER, "Unable to create partial-dir for %s -- discarding completed file.",
 		    FULL(r->rx, d->dir, d->leaf));
 		return OUTCOME_FAILED;
@@ -520,7 +520,7 @@ static enum outcome good_file(struct delivery *d)
 	set_attrs(d, 0);
 	if (d->inplace && !d->part)
 		return OUTCOME_OK;
-	if (r->o->delay_updates)
+	if (r->o->delay_updates && !partial_hidden(&r->h, d->dir, d->leaf))
 		return delay(d);
 	if (d->part)
 		return place_partial(d, false);

@@ -330,7 +330,8 @@ int entry_make(struct sender *s, struct spot *sp, const char *leaf, unsigned cha
 		flags |= FENT_MOUNT;
 	if (!sp->operand && !tested && rules_hide(s, S_ISDIR(st.st_mode)))
 		return 0;
-	if (s->o->ignore_nonreadable && entry_unreadable(s, sp, look, &st))
+	/* What was asked for by name fails to be read, which is told. */
+	if (s->o->ignore_nonreadable && !sp->operand && entry_unreadable(s, sp, look, &st))
 		return 0;
 	if (s->o->copy_devices && (S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode))) {
 		rc = device_as_file(s, sp, look, &st);

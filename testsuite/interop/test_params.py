@@ -14,7 +14,7 @@ pytestmark = pytest.mark.skipif(not IS_ROOT, reason="the table sets uid, gid and
 
 PULL, PUSH, LIST = "pull", "push", "list"
 WRITE = "read only = no; "
-# (name of the row, parameters apart by "; ", what the client does, its further options)
+# (name of the row, parameters apart by "; ", what the client does, its further options and, behind "--", the place in the module)
 ROWS = [
     ("plain", "", PULL, ""),
     ("path_spaces", "path = @/with space", PULL, ""),
@@ -41,6 +41,7 @@ ROWS = [
     ("gid_list", "gid = nogroup,5 6", PULL, ""),
     ("gid_star", "uid = nobody; gid = *", PULL, ""),
     ("unreadable", "uid = nobody; gid = nogroup; ignore nonreadable = yes", PULL, ""),
+    ("unreadable_asked", "uid = nobody; gid = nogroup; ignore nonreadable = yes", PULL, "-- s*"),
     ("ignore_errors", "uid = nobody; gid = nogroup; ignore errors = yes", PULL, "--delete"),
     ("read_only", "", PUSH, ""),
     ("write_only", WRITE + "write only = yes", PULL, ""),
@@ -76,6 +77,12 @@ ROWS = [
     ("in_chmod", WRITE + "incoming chmod = Du=rwx,Dgo=,Fu=rw,Fgo=", PUSH, ""),
     ("in_chmod_octal", WRITE + "incoming chmod = D751,F640", PUSH, ""),
     ("out_chmod", "outgoing chmod = a-w,Da+x,F+X", PULL, ""),
+    ("hidden_basis_up", WRITE + "exclude = /tmpdir", PUSH, "--link-dest=../tmpdir -- new/"),
+    ("hidden_partial", WRITE + "exclude = /tmpdir/b.c", PUSH, "--partial-dir=tmpdir"),
+    ("hidden_delayed", WRITE + "exclude = /tmpdir/*", PUSH, "--partial-dir=/tmpdir --delay-updates"),
+    ("above_root", WRITE, PUSH, "--link-dest=../../tmpdir -- new/"),
+    ("above_root_sanitised", WRITE + "use chroot = no", PUSH, "--link-dest=../../../tmpdir -- new/"),
+    ("above_root_temp", WRITE, PUSH, "--temp-dir=../../tmpdir -- sub/"),
     ("refuse_c", "refuse options = c", PULL, "-c"),
     ("refuse_alias", "refuse options = del", PULL, ""),
     ("refuse_delete", WRITE + "refuse options = delete", PUSH, "--delete"),
@@ -142,6 +149,7 @@ class Side:
             path = self.tree(name, action)
             if action == PUSH:
                 os.makedirs(path + "/tmpdir")
+                write_file(path + "/tmpdir/b.c", b"data/b.c" * 9, mtime=10**9)
                 for old in ("old.o", "old.c", "plain"):
                     write_file(os.path.join(path, old), old.encode(), mtime=10**8)
                 for d in (path + "/tmpdir", path):
@@ -168,7 +176,8 @@ class Side:
         host = "127.0.0.1"
         if auth:
             host, env, opts = f"{auth[1]}@{host}", {"RSYNC_PASSWORD": auth[2]}, ""
-        url = f"rsync://{host}:{d.port}/{name}/"
+        opts, _, place = opts.partition("-- ")
+        url = f"rsync://{host}:{d.port}/{name}/{place}"
         if action == LIST:
             r = client([d.url()])
             found = [x for x in self.plain(r.stdout).splitlines() if x.split("\t")[0].strip() == name]
@@ -218,3 +227,27 @@ def test_parameter(sides, row):
         assert b[what] == value, f"{what}: stock {value}, kedge {b[what]}"
     diff = difference(left, right)
     assert not diff, "\n".join(diff[:20])
+
+
+# What the stock daemon reads or overwrites: (what is hidden, options, what has come of it all).
+HIDDEN = [("/hid/***", "--copy-dest=..", "sent"), ("/hid/***", "--link-dest=/", "sent"), ("/hid/f", "--copy-dest=../hid", "sent"), ("/hid/f", "-yy --no-W --copy-dest=../hid", "sent"),
+          ("/new/hid/***", "-b --backup-dir=hid", "refused"), ("/hid/***", "-b --backup-dir=x/../../hid", "refused")]
+
+
+@pytest.mark.parametrize("row", HIDDEN, ids=[" ".join(r[:2]) for r in HIDDEN])
+def test_what_is_hidden_is_out_of_reach(work, row):
+    """Options that name directories neither copy what the module's rules hide nor write there."""
+    for name, data in (("src/hid/f", b"a" * 9999), ("src/f", b"a" * 9999), ("m/hid/f", b"b" * 9999), ("m/new/hid/f", b"b" * 9999), ("m/new/f", b"old")):
+        os.makedirs(os.path.dirname(f"{work}/{name}"), exist_ok=True)
+        write_file(f"{work}/{name}", data, mtime=10**9)
+    hidden, opts, end = row
+    if end == "sent":
+        shutil.rmtree(work + "/m/new")
+    with Daemon(work, {"m": {"path": work + "/m", "read only": "no", "uid": "0", "gid": "0", "exclude": hidden}}) as d:
+        r = client(["-a", *opts.split(), work + "/src/", d.url("m/new/")])
+    if end == "refused":
+        assert r.returncode in (1, 4) and b"Your options have been rejected by the server." in r.stderr
+    else:
+        assert r.returncode == 0 and snapshot(work + "/src") == snapshot(work + "/m/new")
+    with open(work + "/m/hid/f", "rb") as f:
+        assert f.read() == b"b" * 9999
