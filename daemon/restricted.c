@@ -9,7 +9,7 @@
 
 #include "base/err.h"
 #include "base/text.h"
-#include "session/limits.h"
+#include "session/keyrules.h"
 #include "session/shellwords.h"
 
 #define COMMAND "SSH_ORIGINAL_COMMAND"
@@ -47,12 +47,12 @@ static PRINTF(1, 2) int wrong(const char *fmt, ...)
 }
 
 /* The administrator's part, in authorized_keys. 0, or the exit code; *help_asked. */
-static int parse(struct limits *l, int argc, char **argv, bool *help_asked)
+static int parse(struct keyrules *key, int argc, char **argv, bool *help_asked)
 {
 	bool no_lock = false;
 	const struct { const char *name; bool *flag; } options[] = {
-		{ "-ro", &l->read_only }, { "-wo", &l->write_only }, { "-munge", &l->munge }, { "-absolute", &l->absolute },
-		{ "-no-del", &l->no_delete }, { "-no-lock", &no_lock }, { "-no-overwrite", &l->no_overwrite },
+		{ "-ro", &key->read_only }, { "-wo", &key->write_only }, { "-munge", &key->munge }, { "-absolute", &key->absolute },
+		{ "-no-del", &key->no_delete }, { "-no-lock", &no_lock }, { "-no-overwrite", &key->no_overwrite },
 		{ "-help", help_asked }, { "-h", help_asked },
 	};
 
@@ -63,18 +63,18 @@ static int parse(struct limits *l, int argc, char **argv, bool *help_asked)
 			k++;
 		if (k < ARRAY_SIZE(options))
 			*options[k].flag = true;
-		else if (argv[i][0] == '-' || l->dir)
+		else if (argv[i][0] == '-' || key->dir)
 			return wrong("unrecognized arguments: %s", argv[i]);
 		else
-			l->dir = argv[i];
+			key->dir = argv[i];
 	}
 	if (*help_asked)
 		return 0;
-	if (l->read_only && l->write_only)
+	if (key->read_only && key->write_only)
 		return wrong("argument -wo: not allowed with argument -ro");
-	if (!l->dir || !*l->dir)
+	if (!key->dir || !*key->dir)
 		return wrong("the following arguments are required: DIR");
-	l->no_delete |= l->read_only;
+	key->no_delete |= key->read_only;
 	return 0;
 }
 
@@ -98,9 +98,9 @@ static int read_command(struct shellwords *w)
 int restricted_main(int argc, char **argv, const struct server_logger *logger)
 {
 	struct shellwords w = { 0 };
-	struct limits l = { 0 };
+	struct keyrules key = { 0 };
 	bool help_asked = false;
-	int code = parse(&l, argc, argv, &help_asked);
+	int code = parse(&key, argc, argv, &help_asked);
 
 	if (help_asked && !code)
 		return fputs(help, stdout) < 0 ? RX_FILEIO : RX_OK;
@@ -108,9 +108,9 @@ int restricted_main(int argc, char **argv, const struct server_logger *logger)
 		code = read_command(&w);
 	if (!code) {
 		clearenv();
-		l.patterns = w.pattern;
-		l.npatterns = w.text.n;
-		code = session_main_server(w.text.n, (char **)(uintptr_t)w.text.v, logger, &l);
+		key.patterns = w.pattern;
+		key.npatterns = w.text.n;
+		code = session_main_server(w.text.n, (char **)(uintptr_t)w.text.v, logger, &key);
 	}
 	shellwords_free(&w);
 	return code;

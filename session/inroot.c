@@ -4,7 +4,7 @@
 #include "config.h"
 #include "session/inroot.h"
 
-#include "session/limits.h"
+#include "session/keyrules.h"
 #include "session/optpriv.h"
 
 /* Whether some ".." steps above where the path begins. */
@@ -58,9 +58,9 @@ static char *within(struct words *out, struct options *p, const char *arg, const
 /* The pattern of path argument i, or NULL. */
 static const char *pattern_of(const struct options *p, int i)
 {
-	int at = p->limits ? p->limits->npatterns - p->npaths + i : -1;
+	int at = p->key ? p->key->npatterns - p->npaths + i : -1;
 
-	return p->secluded ? p->paths[i] : at >= 0 ? p->limits->patterns[at] : NULL;
+	return p->secluded ? p->paths[i] : at >= 0 ? p->key->patterns[at] : NULL;
 }
 
 int inroot_paths(struct words *out, struct options *p, struct anchor *root, const char *host_root)

@@ -10,7 +10,7 @@
 /*
  * The path arguments of finished options as paths within root: absolute and relative ones both begin at it, ".." is
  * resolved in the text and may not lead above it. Wildcards are expanded where no shell has done so: in secluded
- * arguments, and where the limits of a restricted key have patterns for them. host_root: root as a path of the
+ * arguments, and where the rules of a restricted key have patterns for them. host_root: root as a path of the
  * host without leading slash, which absolute arguments may begin with; NULL: they may not.
  * 0, or -1 with exit_code and error of p.
  */

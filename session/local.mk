@@ -9,7 +9,7 @@ libsession_a_SOURCES = \
 	session/itemlog.c session/itemlog.h \
 	session/ids.c session/ids.h \
 	session/inroot.c session/inroot.h \
-	session/limits.c session/limits.h \
+	session/keyrules.c session/keyrules.h \
 	session/shellwords.c session/shellwords.h \
 	session/idlink.c session/idlink.h \
 	session/reach.c session/reach.h session/reach_plan.c \

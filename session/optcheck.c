@@ -11,7 +11,7 @@
 #include "filter/filter.h"
 #include "filter/wildmatch.h"
 #include "session/args.h"
-#include "session/limits.h"
+#include "session/keyrules.h"
 #include "session/optvals.h"
 
 static bool same_action(const struct row *a, const struct row *b)
@@ -99,7 +99,7 @@ void options_refuse_devices(struct options *p)
 
 int opt_refusal(struct options *p, const struct row *r)
 {
-	if (p->limits)
+	if (p->key)
 		return opt_mistake(p, RX_USAGE, "option %s%.*s has been disabled on this server.", r->letter ? "-" : "--",
 				   r->letter ? 1 : (int)strlen(r->name), r->letter ? &r->letter : r->name);
 	if (!r->name)
@@ -256,7 +256,7 @@ int options_finish(struct options *p)
 		o->whole_file = false;
 	rc = finish_conflicts(p);
 	if (rc == 0)
-		rc = p->limits ? limits_apply(p) : finish_refusals(p);
+		rc = p->key ? keyrules_apply(p) : finish_refusals(p);
 	if (rc == 0)
 		say_ignored(p);
 	return rc < 0 ? -1 : 0;

@@ -12,7 +12,7 @@
 #include "base/mem.h"
 #include "transfer/options.h"
 
-struct limits;
+struct keyrules;
 
 struct options {
 	struct xfer_opts *o;           /* filled in */
@@ -36,7 +36,7 @@ struct options {
 	struct option_rule { int kind; const char *text; } *rules;
 	size_t nrules, rules_cap;
 	struct budget *budget;
-	const struct limits *limits;   /* of a restricted key (limits.h); NULL: none */
+	const struct keyrules *key;   /* of a restricted key (keyrules.h); NULL: none */
 };
 
 enum { RULE_FILTER, RULE_EXCLUDE, RULE_INCLUDE, RULE_EXCLUDE_FROM, RULE_INCLUDE_FROM, RULE_F };

@@ -17,7 +17,7 @@
 #include "session/argreader.h"
 #include "session/idlink.h"
 #include "session/inroot.h"
-#include "session/limits.h"
+#include "session/keyrules.h"
 #include "session/reach.h"
 #include "session/serverlog.h"
 #include "session/run.h"
@@ -103,16 +103,16 @@ static const char *host_root(const struct server *sv)
 /* The session's "/" is held before anything else is looked at, with the authority that we were started with. */
 static int open_root(struct server *sv, struct err *e)
 {
-	const struct limits *l = sv->p.limits;
+	const struct keyrules *key = sv->p.key;
 	const char *dir = sv->s.o.confine_root;
 	int rc;
 
 	if (!dir)
 		return 0;
-	rc = anchor_open(&sv->root, dir, TRUST_OWNER, LINKS_REFUSE, l && l->read_only ? ANCHOR_READ_ONLY : 0);
+	rc = anchor_open(&sv->root, dir, TRUST_OWNER, LINKS_REFUSE, key && key->read_only ? ANCHOR_READ_ONLY : 0);
 	if (rc < 0)
 		return fail_errno(e, RX_FILESELECT, -rc, "cannot confine to \"%s\"", dir);
-	if (l && l->absolute) {
+	if (key && key->absolute) {
 		if (reach_join(sv->cwd, dir, sv->host_root) < 0)
 			return fail_errno(e, RX_FILESELECT, ENAMETOOLONG, "cannot confine to \"%s\"", dir);
 		args_collapse(sv->host_root);
@@ -310,7 +310,7 @@ static int run(struct server *sv)
 	return session_role(s);
 }
 
-static int begin(struct server *sv, int argc, char **argv, const struct limits *limits)
+static int begin(struct server *sv, int argc, char **argv, const struct keyrules *key)
 {
 	struct session *s = &sv->s;
 	struct err e = { 0 };
@@ -319,9 +319,9 @@ static int begin(struct server *sv, int argc, char **argv, const struct limits *
 	if (options_init(&sv->p, &s->o, &s->budget, false) < 0 || words_init(&sv->batch, &s->budget) < 0 ||
 	    words_init(&sv->paths, &s->budget) < 0 || reach_plan_init(&sv->plan, &s->budget) < 0)
 		return RX_MALLOC;
-	if (limits) {
-		limits_refuse(&sv->p, limits);
-		s->o.confine_root = limits->dir;
+	if (key) {
+		keyrules_refuse(&sv->p, key);
+		s->o.confine_root = key->dir;
 	}
 	if (options_parse(&sv->p, (const char *const *)argv + 1, argc - 1, true) < 0)
 		return usage(&sv->p);
@@ -346,7 +346,7 @@ static int begin(struct server *sv, int argc, char **argv, const struct limits *
 	return rc;
 }
 
-int session_main_server(int argc, char **argv, const struct server_logger *logger, const struct limits *limits)
+int session_main_server(int argc, char **argv, const struct server_logger *logger, const struct keyrules *key)
 {
 	static struct server sv;
 	struct session *s = &sv.s;
@@ -363,7 +363,7 @@ int session_main_server(int argc, char **argv, const struct server_logger *logge
 	route_install(&s->route);
 	say_set_role("server");
 	sv.logger = logger;
-	code = begin(&sv, argc, argv, limits);
+	code = begin(&sv, argc, argv, key);
 	if (code == 0)
 		code = session_end(s, run(&sv));
 	reach_free(&sv.reach);

@@ -89,8 +89,8 @@ struct server_logger {
 	event_sink *event;
 };
 
-/* limits: of a restricted key (limits.h); NULL: the command line is the invoking user's own. */
-struct limits;
-int session_main_server(int argc, char **argv, const struct server_logger *logger, const struct limits *limits);
+/* key: the rules of a restricted key (keyrules.h); NULL: the command line is the invoking user's own. */
+struct keyrules;
+int session_main_server(int argc, char **argv, const struct server_logger *logger, const struct keyrules *key);
 
 #endif

@@ -1,16 +1,16 @@
 /*
- * limits.h - what a restricted key may do: `kedge --restrict`, run by sshd as a forced command.
+ * keyrules.h - what a restricted key may do: `kedge --restrict`, run by sshd as a forced command.
  *
  * The client's command line comes in the environment and is split without a shell (shellwords.h). Its options pass an
  * allow-list over the table of session/opttable.c: a row that is not on it is refused. The directory becomes the
  * session's "/" (--confine-root). The words and codes of refusals are those of rrsync, where it has them.
  */
-#ifndef SESSION_LIMITS_H
-#define SESSION_LIMITS_H
+#ifndef SESSION_KEYRULES_H
+#define SESSION_KEYRULES_H
 
 #include "session/options.h"
 
-struct limits {
+struct keyrules {
 	const char *dir;               /* absolute, or relative to the working directory */
 	bool read_only;                /* -ro; means no_delete too */
 	bool write_only;               /* -wo */
@@ -23,10 +23,10 @@ struct limits {
 	int npatterns;
 };
 
-/* Marks what the client may not ask for. After options_init(); l is kept. */
-void limits_refuse(struct options *p, const struct limits *l);
+/* Marks what the client may not ask for. After options_init(); k is kept. */
+void keyrules_refuse(struct options *p, const struct keyrules *k);
 
 /* Direction, and what is forced upon the client. From options_finish(). As options_parse(). */
-int limits_apply(struct options *p);
+int keyrules_apply(struct options *p);
 
 #endif

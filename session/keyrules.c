@@ -1,8 +1,8 @@
 /*
- * limits.c - see limits.h.
+ * keyrules.c - see keyrules.h.
  */
 #include "config.h"
-#include "session/limits.h"
+#include "session/keyrules.h"
 
 #include "session/optpriv.h"
 
@@ -41,34 +41,34 @@ static bool has(const char *const *names, size_t n, const struct row *r)
 	return false;
 }
 
-void limits_refuse(struct options *p, const struct limits *l)
+void keyrules_refuse(struct options *p, const struct keyrules *k)
 {
-	p->limits = l;
+	p->key = k;
 	for (int i = 0; i < option_row_count; i++) {
 		const struct row *r = &option_rows[i];
 
-		p->refused[i] = !has(allowed, ARRAY_SIZE(allowed), r) || (l->no_delete && has(deleting, ARRAY_SIZE(deleting), r)) ||
-				(l->no_overwrite && has(replacing, ARRAY_SIZE(replacing), r));
+		p->refused[i] = !has(allowed, ARRAY_SIZE(allowed), r) || (k->no_delete && has(deleting, ARRAY_SIZE(deleting), r)) ||
+				(k->no_overwrite && has(replacing, ARRAY_SIZE(replacing), r));
 	}
 }
 
-int limits_apply(struct options *p)
+int keyrules_apply(struct options *p)
 {
-	const struct limits *l = p->limits;
+	const struct keyrules *k = p->key;
 	struct xfer_opts *o = p->o;
 
-	if (l->read_only && !o->am_sender)
+	if (k->read_only && !o->am_sender)
 		return opt_mistake(p, RX_USAGE, "sending to read-only server is not allowed");
-	if (l->write_only && o->am_sender)
+	if (k->write_only && o->am_sender)
 		return opt_mistake(p, RX_USAGE, "reading from write-only server is not allowed");
-	if (l->write_only && o->files_from && strcmp(o->files_from, "-") != 0)
+	if (k->write_only && o->files_from && strcmp(o->files_from, "-") != 0)
 		return opt_mistake(p, RX_USAGE, "a write-only server cannot read a remote --files-from path");
-	if (l->munge)
+	if (k->munge)
 		o->munge_links = true;
 	if (o->am_sender)
 		return 0;
 	o->drop_devices = true;
-	if (l->no_overwrite)
+	if (k->no_overwrite)
 		o->ignore_existing = true;
 	return 0;
 }
