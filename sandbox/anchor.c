@@ -91,6 +91,38 @@ int anchor_open_trusted(struct anchor **out, const char *path)
 	return anchor_open(out, path, TRUST_OWNER, LINKS_REFUSE, 0);
 }
 
+static int name_of(int fd, char *out)
+{
+	char link[40];
+	ssize_t n;
+
+	snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+	n = readlink(link, out, PATH_LIMIT + 1);
+	if (n < 0)
+		return errno == ENOENT ? -EBADF : -errno;
+	if (n > PATH_LIMIT)
+		return -ENAMETOOLONG;
+	out[n] = '\0';
+	return 0;
+}
+
+int anchor_find(const struct anchor *a, int fd, char *out)
+{
+	char root[PATH_LIMIT + 1];
+	size_t n;
+	int r = name_of(a->fd, root);
+
+	if (r == 0)
+		r = name_of(fd, out);
+	if (r < 0)
+		return r;
+	n = strcmp(root, "/") ? strlen(root) : 0;
+	if (strncmp(out, root, n) != 0 || (out[n] && out[n] != '/'))
+		return -EXDEV;
+	memmove(out, out + n + (out[n] == '/'), strlen(out + n) + (out[n] != '/'));
+	return 0;
+}
+
 /* Copies relpath without "." and repeated slashes; ".." only where allowed. */
 static int tidy(const char *relpath, bool dotdot, char *out)
 {

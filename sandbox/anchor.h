@@ -67,6 +67,10 @@ void anchor_unref(struct anchor *a); /* NULL is allowed; closes with the last re
 
 /* The held fd (O_PATH), for Landlock rules and chroot; stays owned by the anchor. */
 int anchor_fd(const struct anchor *a);
+/* Where the directory that fd holds lies beneath the anchor: without leading slash, "" for the anchor itself. By the names
+   that both have now: for finding it again, not for deciding what may be done there. out: PATH_LIMIT + 1 bytes.
+   0, -EXDEV when it lies elsewhere, or another negative errno. */
+int anchor_find(const struct anchor *a, int fd, char *out) NODISCARD;
 enum links anchor_links(const struct anchor *a);
 bool anchor_read_only(const struct anchor *a);
 

@@ -4,6 +4,9 @@
 #include "config.h"
 #include "session/inroot.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+
 #include "session/keyrules.h"
 #include "session/optpriv.h"
 
@@ -80,4 +83,36 @@ int inroot_paths(struct words *out, struct options *p, struct anchor *root, cons
 		rc = pattern ? args_glob_or(out, pattern, plain, sb, "", NULL) : words_add(out, plain, strlen(plain));
 	}
 	return rc < 0 ? opt_mistake(p, RX_MALLOC, "out of memory for arguments") : 0;
+}
+
+static int handed(struct options *p, const struct anchor *root, const char **path)
+{
+	static const char dir[] = "/proc/self/fd/";
+	char below[PATH_LIMIT + 1], text[2 * PATH_LIMIT + 2];
+	const char *number = *path + sizeof dir - 1;
+	size_t digits;
+
+	if (!*path || strncmp(*path, dir, sizeof dir - 1) != 0)
+		return 0;
+	digits = strspn(number, "0123456789");
+	if (!digits || digits > 6 || (number[digits] && number[digits] != '/') || anchor_find(root, atoi(number), below) < 0)
+		return 0;
+	snprintf(text, sizeof text, "/%s%s", below, number + digits);
+	*path = opt_keep(p, text);
+	return *path ? 0 : opt_mistake(p, RX_MALLOC, "out of memory for arguments");
+}
+
+int inroot_handed(struct options *p, const struct anchor *root)
+{
+	struct xfer_opts *o = p->o;
+	const char **named[] = { &o->backup_dir, &o->temp_dir, &o->partial_dir, &o->files_from };
+	int rc = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(named) && rc == 0; i++)
+		rc = handed(p, root, named[i]);
+	for (int i = 0; i < o->alt_count && rc == 0; i++)
+		rc = handed(p, root, &o->alt_dirs[i]);
+	for (int i = 0; i < p->npaths && rc == 0; i++)
+		rc = handed(p, root, &p->paths[i]);
+	return rc;
 }

@@ -16,4 +16,11 @@
  */
 int inroot_paths(struct words *out, struct options *p, struct anchor *root, const char *host_root);
 
+/*
+ * rrsync looks at the client's paths itself, opens them, and names them to its rsync as /proc/self/fd/N or below it. In
+ * the options and paths of a command line such names become paths within root, where the directory behind N lies in it.
+ * Before options_finish(). 0, or -1 with exit_code and error of p.
+ */
+int inroot_handed(struct options *p, const struct anchor *root);
+
 #endif

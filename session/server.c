@@ -135,6 +135,9 @@ static int make_plan(struct server *sv, struct err *e)
 			return -1;
 		return argreader_run(&a, e);
 	}
+	/* Words of a restricted key's client are not those of a front end. */
+	if (sv->root && !p->key && inroot_handed(p, sv->root) < 0)
+		return usage(p);
 	if (options_finish(p) < 0 || (sv->root && inroot_paths(&sv->paths, p, sv->root, host_root(sv)) < 0))
 		return usage(p);
 	for (int i = 0; !sv->root && i < p->npaths && rc == 0; i++)

@@ -3,6 +3,7 @@ and refuses with the same options, nothing that leaves the directory, and nothin
 import getpass
 import os
 import re
+import shutil
 import stat
 import subprocess
 
@@ -116,6 +117,7 @@ SAME = {
     "push, devices": ("", ["-ai", "nodes/", "h:sub/"]),
     "push, host path": ("-absolute", ["-ai", "push/", "h:@/pen/sub/"]),
     "pull, host path": ("-absolute", ["-ai", "h:@/pen/sub/", "got/"]),
+    "pull, relative below": ("", ["-aiR", "h:sub/./deep", "got/"]),
     "pull, host path, not": ("", ["-ai", "h:@/pen/sub/", "got/"]),
 }
 
@@ -133,6 +135,28 @@ def test_as_rrsync(work, case):
     if words:
         assert f"rsync: {words[1]}\n" in ours[1] and "(code 1) at server" in ours[1]
         assert ours[0] == stock[0] == 12
+
+
+# Relative to the key's directory, which is rrsync's own reading: to the destination for all others.
+BELOW = {
+    **SAME,
+    "push, backup": ("", ["-aib", "--backup-dir=tmp", "push/", "h:old/"]),
+    "push, places": ("", ["-ai", "--temp-dir=tmp", "--link-dest=/sub", "push/", "h:old/"]),
+}
+
+
+@pytest.mark.parametrize("case", BELOW)
+def test_below_rrsync(work, case):
+    """The stock front end with kedge in rsync's place: it names what it has opened as descriptors."""
+    options, args = BELOW[case]
+    stock = server_side(work, f"rrsync {options} @/pen", args)
+    with open(shutil.which("rrsync"), encoding="utf-8") as f:
+        script, n = re.subn(r"^RSYNC = .*$", f"RSYNC = {KEDGE!r}", f.read(), flags=re.M)
+    assert n == 1
+    write_file(f"{work}/front", script.encode(), 0o755)
+    ours = server_side(work, f"{work}/front {options} @/pen", args)
+    assert not difference(stock[2], ours[2]), (stock[:2], ours[:2], difference(stock[2], ours[2])[:20])
+    assert stock[0] == ours[0], (stock[:2], ours[:2])
 
 
 # ---- ways out ----

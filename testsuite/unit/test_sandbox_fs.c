@@ -470,6 +470,14 @@ BOTH(moving_and_linking)
 	assert_int_equal(anchor_sub(&sub, a, "side/deep", LINKS_REFUSE, LINKS_REFUSE, ANCHOR_CREATE), -ENOENT);
 	assert_int_equal(anchor_sub(&sub, a, "side/deep", LINKS_REFUSE, LINKS_REFUSE, ANCHOR_CREATE_PARENTS), 0);
 	_cleanup_sb_ struct sb *side = sb_new(sub, 4);
+	char where[PATH_LIMIT + 1];
+
+	assert_int_equal(anchor_find(a, anchor_fd(sub), where), 0);
+	assert_string_equal(where, "side/deep");
+	assert_int_equal(anchor_find(a, anchor_fd(a), where), 0);
+	assert_string_equal(where, "");
+	assert_int_equal(anchor_find(sub, anchor_fd(a), where), -EXDEV);
+	assert_int_equal(anchor_find(a, 0x3fffff, where), -EBADF);
 	put("root/m", "m");
 	assert_int_equal(sb_link(sb, "", "m", side, "", "l"), 0);
 	assert_int_equal(sb_lstat(sb, "side/deep", "l", &st), 0);
