@@ -301,7 +301,7 @@ int dest_decide(struct rx *rx, int64_t entries, const struct fent *only, struct 
 	const char *arg = rx->x->arg_count > 0 && *rx->x->args[0] ? rx->x->args[0] : ".";
 	char path[PATH_LIMIT + 1];
 	size_t len = strlen(arg);
-	bool slash = arg[len - 1] == '/';
+	bool slash = arg[len - 1] == '/' || (len > 1 && arg[len - 1] == '.' && arg[len - 2] == '/');
 	struct stat st;
 	int rc;
 

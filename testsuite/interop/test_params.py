@@ -251,3 +251,16 @@ def test_what_is_hidden_is_out_of_reach(work, row):
         assert r.returncode == 0 and snapshot(work + "/src") == snapshot(work + "/m/new")
     with open(work + "/m/hid/f", "rb") as f:
         assert f.read() == b"b" * 9999
+
+
+def test_a_destination_that_ends_in_a_dot_is_a_directory(work):
+    os.mkdir(work + "/m")
+    for name in ("m/f", "one"):
+        write_file(f"{work}/{name}", name.encode())
+    with Daemon(work, {"m": {"path": work + "/m", "read only": "no", "uid": "0", "gid": "0"}}) as d:
+        r = client(["-a", work + "/one", d.url("m/f/.")])
+        assert r.returncode == 3 and b"Not a directory" in r.stderr
+        assert client(["-a", work + "/one", d.url("m/new/.")]).returncode == 0
+    for name, data in (("m/f", b"m/f"), ("m/new/one", b"one")):
+        with open(f"{work}/{name}", "rb") as f:
+            assert f.read() == data
