@@ -83,6 +83,18 @@ int args_from_utf8(struct words *w, struct charset *cs)
 	return 0;
 }
 
+void args_unescape(char *s)
+{
+	char *d = s;
+
+	for (; *s; s++) {
+		if (*s == '\\' && s[1])
+			s++;
+		*d++ = *s;
+	}
+	*d = '\0';
+}
+
 void args_sanitize(const char *p, int depth, bool keep_dots, char *out)
 {
 	char *start, *o = out;

@@ -30,6 +30,9 @@ int args_read(struct words *w, struct rd *r, bool nul);
    without memory. */
 int args_from_utf8(struct words *w, struct charset *cs);
 
+/* Takes away a client's backslashes of an option word, in place. */
+void args_unescape(char *s);
+
 /* The sanitiser of 06 §12.3 with ROOT "": out takes strlen(p) + 2 bytes. depth: how many ".." may be kept. */
 void args_sanitize(const char *p, int depth, bool keep_dots, char *out);
 

@@ -174,6 +174,8 @@ static int hook_args(struct request *rq)
 {
 	const struct words *paths = &rq->paths;
 
+	for (int i = 0; i < rq->batch1.n && strcmp(rq->batch1.v[i], ".") != 0; i++)
+		args_unescape((char *)(uintptr_t)rq->batch1.v[i]);
 	if (words_add(&rq->hook, "rsyncd", 6) < 0 || add_words(&rq->hook, rq->batch1.v, rq->batch1.n, !rq->p.secluded) < 0)
 		return -1;
 	if (rq->p.secluded && rq->batch2.n > 1 && add_words(&rq->hook, rq->batch2.v + 1, rq->batch2.n - 1, true) < 0)

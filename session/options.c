@@ -11,6 +11,7 @@
 
 #include "base/buf.h"
 #include "base/say.h"
+#include "session/args.h"
 #include "session/optpriv.h"
 #include "session/optvals.h"
 #include "transfer/chmod.h"
@@ -463,18 +464,6 @@ static int apply(struct options *p, const struct row *r, const char *arg, int iv
 	return 0;
 }
 
-static void unescape(char *s)
-{
-	char *d = s;
-
-	for (; *s; s++) {
-		if (*s == '\\' && s[1])
-			s++;
-		*d++ = *s;
-	}
-	*d = '\0';
-}
-
 static int add_path(struct options *p, const char *word)
 {
 	const char **v = mem_grow(p->budget, (void *)p->paths, &p->paths_cap, (size_t)p->npaths + 1, sizeof *v);
@@ -565,7 +554,7 @@ int options_parse(struct options *p, const char *const *words, int count, bool f
 	argv[n] = NULL;
 	/* Words up to the first "." were quoted for a shell by the client. */
 	for (int i = 1; i < n && p->daemon && first_batch && goes_on(p); i++) {
-		unescape((char *)(uintptr_t)argv[i]);
+		args_unescape((char *)(uintptr_t)argv[i]);
 		if (!strcmp(argv[i], "."))
 			break;
 	}

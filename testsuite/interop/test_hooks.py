@@ -47,7 +47,7 @@ def data_in(top):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("chroot", ["yes", "no"])
-@pytest.mark.parametrize("words", [["-a", "{m}f1", "{m}sub*", "{o}"], ["-a", "{s}", "{m}sub dir/"], ["-as", "{m}sub dir/", "{o}"],
+@pytest.mark.parametrize("words", [["-a", "{m}f1", "{m}sub*", "{o}"], ["-ab", "--suffix=s \\s", "{s}", "{m}sub dir/"], ["-as", "{m}sub dir/", "{o}"],
                                    ["-an", "{m}", "{o}"], ["-a", "--timeout=3", "{s}", "{m}sub*/"], ["-as", "--timeout=3", "{m}f1", "{m}sub*", "{o}"]],
                          ids=["pull", "push", "secluded", "dry", "refused", "refused_secluded"])
 def test_environment_as_stock(work, words, chroot):
