@@ -44,16 +44,21 @@ static int failed(const struct confine_plan *plan, enum confine_layer layer, int
 		confine_layer_name(layer), what, strerror(err < 0 ? -err : err));
 }
 
-/* Environment of a daemon's role: only what the C library needs to tell local time. The C library's own calls would copy,
-   and free, in pages that were shared until then. */
+/* Environment of a daemon's role: what the C library needs to tell local time, and the operator's settings for sessions.
+   The C library's own calls would copy, and free, in pages that were shared until then. */
 static void clear_environment(void)
 {
-	static char *kept[2];
+	static const char *const names[] = { "TZ=", "RSYNC_CHECKSUM_LIST=", "RSYNC_COMPRESS_LIST=", "RSYNC_MAX_ALLOC=", "CVSIGNORE=" };
+	static char *kept[ARRAY_SIZE(names) + 1];
+	size_t n = 0;
 
-	kept[0] = NULL;
-	for (char **v = environ; v && *v && !kept[0]; v++)
-		if (!strncmp(*v, "TZ=", 3))
-			kept[0] = *v;
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		for (char **v = environ; v && *v; v++)
+			if (!strncmp(*v, names[i], strlen(names[i]))) {
+				kept[n++] = *v;
+				break;
+			}
+	kept[n] = NULL;
 	environ = kept;
 }
 

@@ -13,6 +13,7 @@
 #include "session/args.h"
 #include "session/keyrules.h"
 #include "session/optvals.h"
+#include "session/setup.h"
 
 static bool same_action(const struct row *a, const struct row *b)
 {
@@ -212,6 +213,20 @@ static int finish_refusals(struct options *p)
 	return rc;
 }
 
+/* What the host's own lists leave out may not be asked for by name either. */
+static int finish_choices(struct options *p)
+{
+	const struct xfer_opts *o = p->o;
+	const char *sum = o->checksum_choice, *comp = o->compress_choice;
+	bool bad_sum = sum && !setup_checksum_allowed(getenv("RSYNC_CHECKSUM_LIST"), sum);
+
+	if (!bad_sum && (!comp || setup_compress_allowed(getenv("RSYNC_COMPRESS_LIST"), comp)))
+		return 0;
+	p->bare_error = true;
+	return opt_mistake(p, RX_UNSUPPORTED, "Your --%s-choice value (%.256s) was refused by the server.", bad_sum ? "checksum" : "compress",
+			   bad_sum ? sum : comp);
+}
+
 static void say_ignored(const struct options *p)
 {
 	if (p->write_batch || p->read_batch)
@@ -254,7 +269,9 @@ int options_finish(struct options *p)
 		o->copy_links = o->copy_dirlinks = false;
 	if (o->no_whole_file)
 		o->whole_file = false;
-	rc = finish_conflicts(p);
+	rc = finish_choices(p);
+	if (rc == 0)
+		rc = finish_conflicts(p);
 	if (rc == 0)
 		rc = p->key ? keyrules_apply(p) : finish_refusals(p);
 	if (rc == 0)

@@ -105,6 +105,41 @@ void setup_compress_list(const char *env, char *out)
 	env_list(env, compress_canon, compress_order, ARRAY_SIZE(compress_order), out);
 }
 
+static bool set(const char *env)
+{
+	return env && env[strspn(env, " \t\r\n\v\f")];
+}
+
+static bool in_checksum_list(const char *list, const char *word, size_t len)
+{
+	const char *name = len == 4 && !strncasecmp(word, "auto", 4) ? NULL : checksum_canon(word, len);
+
+	return !name || has_word(list, name, strlen(name));
+}
+
+bool setup_checksum_allowed(const char *env, const char *choice)
+{
+	const char *comma = strchr(choice, ',');
+	char list[LIST_MAX + 1];
+
+	if (!set(env))
+		return true;
+	setup_checksum_list(env, list);
+	return in_checksum_list(list, choice, comma ? (size_t)(comma - choice) : strlen(choice)) &&
+	       (!comma || in_checksum_list(list, comma + 1, strlen(comma + 1)));
+}
+
+bool setup_compress_allowed(const char *env, const char *choice)
+{
+	const char *name = compress_canon(choice, strlen(choice));
+	char list[LIST_MAX + 1];
+
+	if (!set(env))
+		return true;
+	setup_compress_list(env, list);
+	return name && has_word(list, name, strlen(name));
+}
+
 bool setup_choose(const char *client, const char *ours, char *name)
 {
 	const char *w;

@@ -16,6 +16,10 @@ unsigned setup_compat(const struct xfer_opts *o, int version);
 void setup_checksum_list(const char *env, char *out);
 void setup_compress_list(const char *env, char *out);
 
+/* May a client ask for this by --checksum-choice, --compress-choice, as far as that list goes? */
+bool setup_checksum_allowed(const char *env, const char *choice);
+bool setup_compress_allowed(const char *env, const char *choice);
+
 /* First name of the client's list that is also in ours (§7.4), copied to name (32 bytes); false if none. */
 bool setup_choose(const char *client, const char *ours, char *name);
 

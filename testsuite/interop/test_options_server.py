@@ -200,3 +200,29 @@ def test_log_file(work, fmt):
         found[who] = [re.sub(r"^sent .*", "sent", s) for s in lines if not s.startswith(("rsync error:", "sandbox:"))]
         shutil.rmtree(top)
     assert found["kedge"] == found["stock"] and len(found["kedge"]) >= 7
+
+
+# What the host allows, and the client's wish: what is negotiated, and what may not be asked for by name either.
+CHOICES = [("RSYNC_CHECKSUM_LIST=md5", "--debug=nstr"), ("RSYNC_CHECKSUM_LIST=md5", "--cc=md5"), ("RSYNC_CHECKSUM_LIST=md5", "--cc=xxh64"),
+           ("RSYNC_CHECKSUM_LIST=xxh64&MD5 xxhash", "--cc=auto,xxh64"), ("RSYNC_CHECKSUM_LIST=md5&sha1", "--cc=md5,sha1"), ("RSYNC_CHECKSUM_LIST=foo", "-r"),
+           ("RSYNC_COMPRESS_LIST=zlib", "-z --debug=nstr"), ("RSYNC_COMPRESS_LIST=zlib", "-zz"), ("RSYNC_COMPRESS_LIST=zstd zlibx", "--zc=zlib"),
+           ("RSYNC_COMPRESS_LIST=zstd zlibx", "-zz"), ("RSYNC_MAX_ALLOC=1m", "-r")]
+
+
+def test_what_the_host_allows(work):
+    """Through a remote shell as the stock server; a daemon the same, but it tells the client what it refuses."""
+    os.mkdir(work + "/src")
+    with open(work + "/src/f", "w") as f:
+        f.write("f")
+    for setting, opts in CHOICES:
+        seen = []
+        for server in (STOCK_350, KEDGE):
+            r = client([*opts.split(), "-r", "-e", rsh(work), f"--rsync-path=env '{setting}' {server}", f"h:{work}/src/", f"{work}/o/"])
+            seen.append((r.returncode, sorted(re.findall(rb"Client negotiated.*|Your --.*|Failed to neg.*", r.stdout + r.stderr))))
+            shutil.rmtree(work + "/o", ignore_errors=True)
+        assert seen[1] == seen[0], (setting, opts)
+        with Daemon(work, {"m": {"path": work + "/src", **IDS}}, env=dict([setting.split("=", 1)])) as d:
+            r = client([*opts.split(), "-r", d.url("m/"), f"{work}/o/"])
+            said = sorted(re.findall(rb"Client negotiated.*|Your --.*|Failed to neg.*", r.stdout + r.stderr))
+            assert ((r.returncode if r.returncode != 4 or said[0].startswith(b"Failed") else 12), said) == seen[0], (setting, opts)
+        shutil.rmtree(work + "/o", ignore_errors=True)
