@@ -38,14 +38,15 @@ static const char *acl_name_of(const struct rx *rx, bool is_default)
 	return is_default ? SB_ACL_DEFAULT : SB_ACL_ACCESS;
 }
 
-/* What is stored at t, in room->other and, decoded, *out; its length. Nothing, or no support: 0. */
+/* What is stored at t, in room->other and, decoded, *out; its length. Nothing, or no support: 0. So is what is kept for a
+   file that cannot be read: that was told already. */
 static ssize_t stored(struct hands *h, struct attr_room *room, const struct target *t, bool is_default, struct acl *out)
 {
 	ssize_t n = t_getxattr(t, acl_name_of(h->rx, is_default), room->other, sizeof room->other);
 	int rc = 0;
 
 	*out = (struct acl){ .names = room->now };
-	if (n == -ENODATA || n == -EOPNOTSUPP)
+	if (n == -ENODATA || n == -EOPNOTSUPP || (n == -EACCES && h->rx->fake))
 		return 0;
 	if (n > 0)
 		rc = h->rx->fake ? fake_acl_decode(room->other, (size_t)n, out, room->now) :

@@ -16,10 +16,17 @@ int hands_lstat(struct hands *h, struct sb *sb, const char *dir, const char *lea
 
 	if (!h->rx->fake)
 		return sb_lstat(sb, dir, leaf, st);
-	rc = fake_lstat(sb, dir, leaf, st, NULL, bad);
+	rc = sb_lstat(sb, dir, leaf, st);
+	if (rc < 0)
+		return rc;
+	rc = fake_overlay(sb, dir, leaf, st, bad);
 	if (rc == -EBADMSG)
 		say(SAY_ERROR, "Corrupt %s xattr attached to %s: \"%s\"", FAKE_STAT, FULL(h->rx, dir, leaf), bad);
-	return rc;
+	if (rc == 0 || rc == -EBADMSG || rc == -ENOENT)
+		return rc;
+	/* What is there stands for itself, then. */
+	say_errno(SAY_ERROR_XFER, -rc, "failed to read xattr %s for %s", FAKE_STAT, FULL(h->rx, dir, leaf));
+	return 0;
 }
 
 ssize_t hands_readlink(struct hands *h, struct sb *sb, const char *dir, const char *leaf, char *buf, size_t size)

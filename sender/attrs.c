@@ -134,7 +134,8 @@ static int add_acl(struct sender *s, const struct place *p, const struct fent *e
 	ssize_t n = sb_getxattr(p->sb, p->dir, p->leaf, name, a->value, sizeof a->value);
 	struct acl acl;
 
-	if (is_none(n))
+	/* That a file cannot be read is told elsewhere. */
+	if (is_none(n) || (fake && n == -EACCES))
 		return 0;
 	if (n >= 0)
 		n = fake ? fake_acl_decode(a->value, (size_t)n, &acl, a->acl_names) :

@@ -240,6 +240,13 @@ void walk_check_eof(struct sender *s)
 	s->eof = true;
 }
 
+/* An operand that was named twice holds the same both times. done: a directory that was scanned, or -1. */
+static bool same_place(const struct sender *s, int32_t done, int32_t dir)
+{
+	return done >= 0 && (!s->o->one_fs || s->dirs[done].dev == s->dirs[dir].dev) &&
+		flist_dir_entry(s->set, done)->root == flist_dir_entry(s->set, dir)->root;
+}
+
 int walk_sublist(struct sender *s)
 {
 	int32_t dir = next_dir(s);
@@ -249,14 +256,17 @@ int walk_sublist(struct sender *s)
 	fl = walk_begin_list(s, dir);
 	if (!fl)
 		return -1;
-	for (int32_t d = dir; d >= 0; d = s->dirs[d].dup) {
+	for (int32_t d = dir, done = -1; d >= 0; d = s->dirs[d].dup) {
 		struct fent *e = flist_dir_entry(s->set, d);
 		const struct fdir *inside = flist_dir_inside(s->set, e);
 
 		if (!inside)
 			return sender_nomem(s);
-		if ((e->flags & FENT_CONTENT) && scan_dir(s, e, s->dirs[d].dev) < 0)
-			return -1;
+		if ((e->flags & FENT_CONTENT) && !same_place(s, done, d)) {
+			if (scan_dir(s, e, s->dirs[d].dev) < 0)
+				return -1;
+			done = done < 0 ? d : done;
+		}
 		if (args_below(s, s->dirs[d].operands, inside->len) < 0)
 			return -1;
 	}
