@@ -411,11 +411,11 @@ static int rejected(struct err *err)
 	return fail(err, RX_USAGE, "Your options have been rejected by the server.");
 }
 
-/* Absolute ones start at the root, others at the destination. */
-static int open_side(struct rx *rx, const char *name, enum links tree, unsigned flags, struct anchor **out)
+/* Absolute ones start at the root, others at base. */
+static int open_from(struct rx *rx, const char *base, const char *name, unsigned flags, struct anchor **out)
 {
 	char path[PATH_LIMIT + 1];
-	int rc = join_arg(rx->dest_path, name, path);
+	int rc = join_arg(base, name, path);
 
 	/* A dry run has no destination to step up from; places know such names as they are. */
 	if (rc == 0 && !rx->dest && !rx->x->places)
@@ -423,8 +423,19 @@ static int open_side(struct rx *rx, const char *name, enum links tree, unsigned 
 	else if (rc == 0 && rx->x->module)
 		clamp(path);
 	if (rc == 0)
-		rc = open_dir(rx, path, tree, flags, out);
+		rc = open_dir(rx, path, LINKS_REFUSE, flags, out);
 	return rc;
+}
+
+static int open_side(struct rx *rx, const char *name, unsigned flags, struct anchor **out)
+{
+	return open_from(rx, rx->dest_path, name, flags, out);
+}
+
+/* As rsync has it: a dry run that did not enter a new destination looks from where it is. */
+static int open_here(struct rx *rx, const char *name, struct anchor **out)
+{
+	return open_from(rx, rx->dest ? rx->dest_path : rx->x->cwd, name, 0, out);
 }
 
 int dest_backup_path(struct rx *rx, char out[PATH_LIMIT + 1])
@@ -447,7 +458,7 @@ static int open_alt(struct rx *rx, int i, struct err *err)
 	if (dest_hides(rx, name, "", "", true))
 		return rejected(err);
 	/* Links are only created beneath it through the destination's view; nothing here is ever changed. */
-	rc = open_side(rx, name, LINKS_REFUSE, 0, &rx->alt[i]);
+	rc = open_side(rx, name, 0, &rx->alt[i]);
 	if (rc == 0)
 		return 0;
 	rx->alt[i] = NULL;
@@ -463,7 +474,7 @@ static int open_alt(struct rx *rx, int i, struct err *err)
 
 static int open_temp(struct rx *rx, struct err *err)
 {
-	int rc = open_side(rx, rx->o->temp_dir, LINKS_REFUSE, 0, &rx->temp);
+	int rc = open_here(rx, rx->o->temp_dir, &rx->temp);
 
 	if (rc == 0)
 		return 0;
@@ -485,7 +496,7 @@ static int open_partial(struct rx *rx, struct err *err)
 	if (dest_hides(rx, name, "", "", true))
 		return rejected(err);
 	/* One that cannot be used is as none: partial files are not kept then. */
-	if (open_side(rx, name, LINKS_REFUSE, rx->dry ? 0 : ANCHOR_CREATE, &rx->partial) < 0)
+	if (open_side(rx, name, rx->dry ? 0 : ANCHOR_CREATE, &rx->partial) < 0)
 		rx->partial = NULL;
 	return 0;
 }
@@ -497,15 +508,13 @@ int dest_open_sides(struct rx *rx, struct err *err)
 	for (int i = 0; i < rx->o->alt_count; i++)
 		if (open_alt(rx, i, err) < 0)
 			return -1;
-	if (!rx->dest)
-		return 0;
 	if (rx->o->backup && rx->o->backup_dir) {
 		struct anchor *a = NULL;
 		int rc;
 
 		if (dest_hides(rx, rx->o->backup_dir, "", "", true))
 			return rejected(err);
-		rc = open_side(rx, rx->o->backup_dir, LINKS_REFUSE, 0, &a);
+		rc = open_here(rx, rx->o->backup_dir, &a);
 		if (rc == -ENOTDIR)
 			return fail(err, RX_USAGE, "The backup-dir is not a directory: %s", rx->o->backup_dir);
 		rx->backup = rc == 0 ? a : NULL;
@@ -513,7 +522,7 @@ int dest_open_sides(struct rx *rx, struct err *err)
 	}
 	if (rx->o->temp_dir && open_temp(rx, err) < 0)
 		return -1;
-	return rx->o->partial_dir ? open_partial(rx, err) : 0;
+	return rx->dest && rx->o->partial_dir ? open_partial(rx, err) : 0;
 }
 
 int dest_backup_anchor(struct rx *rx, struct anchor **out)
@@ -522,7 +531,7 @@ int dest_backup_anchor(struct rx *rx, struct anchor **out)
 
 	pthread_mutex_lock(&rx->backup_lock);
 	if (!rx->backup)
-		rc = open_side(rx, rx->o->backup_dir, LINKS_REFUSE, ANCHOR_CREATE_PARENTS, &rx->backup);
+		rc = open_side(rx, rx->o->backup_dir, ANCHOR_CREATE_PARENTS, &rx->backup);
 	if (rc < 0)
 		rx->backup = NULL;
 	*out = rx->backup;

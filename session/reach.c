@@ -235,6 +235,9 @@ static int open_side(struct reach *r, const struct reach_item *it, const char *b
 	}
 	if (rc != -ENOENT)
 		return add_place(r, text, NULL, rc, 0, e);
+	/* Else it would be looked for beneath the destination. */
+	if (it->kind == REACH_TEMP && *it->path != '/' && path_has_dotdot(it->path))
+		return add_place(r, text, NULL, rc, 0, e);
 	if (it->kind != REACH_BACKUP && it->kind != REACH_PARTIAL)
 		return 0;
 	return add_deepest(r, text, e);

@@ -117,6 +117,16 @@ static int plan_sender(struct reach_plan *pl, const struct xfer_opts *o, const c
 	return nargs ? 0 : add_source(pl, ".", false, cwd);
 }
 
+/* A dry run to a new destination stays where it is, and looks from there. */
+static int add_side(struct reach_plan *pl, enum reach_kind kind, const char *path, bool dry, const char *cwd)
+{
+	char full[PATH_LIMIT + 2] = "/";
+
+	if (reach_plan_add(pl, kind, path) < 0)
+		return -1;
+	return *path == '/' || !dry || reach_join(cwd, path, full + 1) < 0 ? 0 : reach_plan_add(pl, REACH_ALT, full);
+}
+
 static int plan_receiver(struct reach_plan *pl, const struct xfer_opts *o, const char *const *args, int nargs, const char *cwd)
 {
 	/* Sides are found relative to the destination, which therefore comes first. */
@@ -125,11 +135,11 @@ static int plan_receiver(struct reach_plan *pl, const struct xfer_opts *o, const
 	for (int i = 0; i < o->alt_count; i++)
 		if (reach_plan_add(pl, o->alt_dest == ALT_LINK ? REACH_ALT_LINK : REACH_ALT, o->alt_dirs[i]) < 0)
 			return -1;
-	if (o->temp_dir && reach_plan_add(pl, REACH_TEMP, o->temp_dir) < 0)
+	if (o->temp_dir && add_side(pl, REACH_TEMP, o->temp_dir, o->dry_run, cwd) < 0)
 		return -1;
 	if (o->partial_dir && *o->partial_dir == '/' && reach_plan_add(pl, REACH_PARTIAL, o->partial_dir) < 0)
 		return -1;
-	return o->backup && o->backup_dir ? reach_plan_add(pl, REACH_BACKUP, o->backup_dir) : 0;
+	return o->backup && o->backup_dir ? add_side(pl, REACH_BACKUP, o->backup_dir, o->dry_run, cwd) : 0;
 }
 
 /* The file that a merge rule of the command line names, or NULL: ". FILE", "merge FILE", with modifiers. */
