@@ -117,7 +117,7 @@ static void exact_match(struct gen *g, struct gitem *it, const struct alt_hit *h
 	if (g->o->remove_source == 1 && FENT_IS_REG(it->e))
 		gen_success(g, it);
 	if (hlinked(g, it->e))
-		hlink_matched(g, it);
+		hlink_later(g, it);
 	walk_skipped(g, it);
 }
 

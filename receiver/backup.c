@@ -95,6 +95,11 @@ static int make_dirs(struct hands *h, struct sb *bk, const char *path)
 				rc = sb_mkdir(bk, dir, leaf, 0777);
 		}
 		if (rc == 0 && sb_lstat(h->dest, dir, leaf, &st) == 0) {
+			struct stat made;
+
+			/* Without -p what it has inherited stays. */
+			if (!h->rx->o->perms && sb_lstat(bk, dir, leaf, &made) == 0)
+				st.st_mode |= made.st_mode & S_ISGID;
 			if (h->rx->super && (h->rx->o->owner || h->rx->o->group))
 				sb_chown(bk, dir, leaf, h->rx->o->owner ? st.st_uid : (uid_t)-1, h->rx->o->group ? st.st_gid : (gid_t)-1);
 			attrs_copy(h, &(struct target){ h->dest, dir, leaf, -1, NULL }, &(struct target){ bk, dir, leaf, -1, NULL }, false);

@@ -334,9 +334,12 @@ int delete_make_way(struct gen *g, struct gitem *it, const char *what)
 	rc = delete_item(g, it->dir, it->leaf, it->st.st_mode, flags);
 	/* Emptying it may have read rule files of its own. */
 	g->cur_fdir = NULL;
-	if (rc == 0 || (g->rx->dry && rc > 0 && (flags & DEL_RECURSE)))
+	if (rc == 0)
 		return 0;
 	say(SAY_ERROR_XFER, "could not make way for new %s: %s", what, ENAME(it->e));
+	/* As a link to another of its group it is tried once more. */
+	if (!FENT_IS_DIR(it->e) && hlinked(g, it->e))
+		hlink_later(g, it);
 	return -1;
 }
 

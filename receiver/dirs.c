@@ -212,9 +212,12 @@ void dirs_touch_up(struct gen *g, uint32_t dir, bool last)
 	}
 	if ((d->flags & GD_TIME) && g->rx->dir_times) {
 		struct timespec mt = { d->e->mtime, (long)d->e->nsec };
+		struct stat st;
 
-		/* A directory of somebody else: rsync does not tell it here either. */
-		(void)sb_utimes(g->h.dest, name, ".", NULL, &mt);
+		/* What did not change it, and a peer that knows whole seconds only, leave it as it is.
+		   A directory of somebody else: rsync does not tell it here either. */
+		if ((d->flags & GD_NEW) || sb_lstat(g->h.dest, name, ".", &st) < 0 || !same_time(g->rx, d->e, &st))
+			(void)sb_utimes(g->h.dest, name, ".", NULL, &mt);
 	}
 	d->flags &= (uint16_t)~GD_TIME;
 }

@@ -253,8 +253,9 @@ void hlink_collect(struct gen *g, struct glist *gl);
 bool hlink_check(struct gen *g, struct gitem *it);
 /* Nothing was found for a regular member that is not the last one: it waits. */
 void hlink_wait(struct gen *g, struct gitem *it);
-/* Nothing is made of it, as --compare-dest found it elsewhere; linked all the same if another member is made later. */
-void hlink_matched(struct gen *g, const struct gitem *it);
+/* Nothing is made of it, as --compare-dest found it elsewhere or something is in the way; linked all the same if another
+   member is made later. */
+void hlink_later(struct gen *g, const struct gitem *it);
 void hlink_requested(struct gen *g, struct gitem *it);
 void hlink_finished(struct gen *g, int32_t ndx);      /* in place (or up to date): link the others */
 void hlink_failed(struct gen *g, int32_t ndx);        /* or skipped: another member takes over */

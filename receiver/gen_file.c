@@ -213,9 +213,15 @@ static void request(struct gen *g, struct gitem *it, struct basis *b, const stru
 		request_with_backup(g, it, &q);
 		return;
 	}
-	if (hlinked(g, it->e))
-		hlink_requested(g, it);
+	if (!hlinked(g, it->e)) {
+		gen_request(g, it, &q);
+		return;
+	}
+	hlink_requested(g, it);
 	gen_request(g, it, &q);
+	/* Nobody waits for what does not come. */
+	if (g->rx->dry)
+		hlink_finished(g, it->ndx);
 }
 
 /* D itself, or an alternate file. */

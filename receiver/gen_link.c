@@ -146,7 +146,8 @@ static int make_at(struct gen *g, struct gitem *it, enum node_kind kind, const c
 	}
 }
 
-static const char *const kind_text[] = { "symlink", "device file", "special file", "hard link" };
+/* What rsync says of what cannot be made room for. */
+static const char *const kind_text[] = { "symlink", "device file", "special file", "regular file" };
 
 static void say_failed(struct gen *g, struct gitem *it, enum node_kind kind, const char *what, int rc)
 {
@@ -176,11 +177,6 @@ static int make_over(struct gen *g, struct gitem *it, enum node_kind kind, const
 	return rc;
 }
 
-static int keep_old(struct gen *g, const struct gitem *it)
-{
-	return g->o->backup && it->exists ? backup_make(&g->h, it->dir, it->leaf, &it->st, false) : 0;
-}
-
 /* Clears D, or keeps it under its backup name, before something takes its place. -1: was said. */
 static int prepare(struct gen *g, struct gitem *it, enum node_kind kind)
 {
@@ -192,7 +188,7 @@ static int prepare(struct gen *g, struct gitem *it, enum node_kind kind)
 		it->exists = false;
 		return 0;
 	}
-	return keep_old(g, it);
+	return g->o->backup ? backup_make(&g->h, it->dir, it->leaf, &it->st, false) : 0;
 }
 
 int gen_make(struct gen *g, struct gitem *it, enum node_kind kind, const char *target, struct sb *src, const char *sdir,
@@ -200,10 +196,10 @@ int gen_make(struct gen *g, struct gitem *it, enum node_kind kind, const char *t
 {
 	int rc;
 
-	if (g->rx->dry)
-		return keep_old(g, it);
 	if (prepare(g, it, kind) < 0)
 		return -1;
+	if (g->rx->dry)
+		return 0;
 	dirs_touched(g, it->parent);
 	rc = it->exists ? make_over(g, it, kind, target, src, sdir, sleaf) :
 			  make_at(g, it, kind, target, src, sdir, sleaf, it->leaf);
@@ -323,7 +319,7 @@ static int make_device(struct gen *g, struct gitem *it)
 	int rc;
 
 	if (g->rx->dry)
-		return 0;
+		return prepare(g, it, NODE_DEVICE);
 	if (!bk) {
 		say_failed(g, it, NODE_DEVICE, "", -EPERM);
 		return -1;

@@ -14,8 +14,8 @@ struct hgroup {
 	int32_t pending;               /* the member that was requested */
 	int32_t *wait;                 /* members that wait, in the order of their visits */
 	size_t nwait, wait_cap;
-	int32_t *matched;              /* --compare-dest: members that were not made, as they are elsewhere */
-	size_t nmatched, matched_cap;
+	int32_t *later;                /* not made, as they are elsewhere (--compare-dest) or something is in the way */
+	size_t nlater, later_cap;
 	/* HG_DONE */
 	const char *dir, *leaf, *name;
 	mode_t type;
@@ -114,17 +114,20 @@ void hlink_wait(struct gen *g, struct gitem *it)
 		wait_for_leader(g, h, it);
 }
 
-void hlink_matched(struct gen *g, const struct gitem *it)
+void hlink_later(struct gen *g, const struct gitem *it)
 {
 	struct hgroup *h = group_of(g, it->e);
-	int32_t *p = h ? mem_grow(g->rx->budget, h->matched, &h->matched_cap, h->nmatched + 1, sizeof *p) : NULL;
+	int32_t *p;
 
+	if (h && h->state == HG_DONE)
+		return;
+	p = h ? mem_grow(g->rx->budget, h->later, &h->later_cap, h->nlater + 1, sizeof *p) : NULL;
 	if (!p) {
 		gen_fail(g, RX_MALLOC, "out of memory for hard links");
 		return;
 	}
-	h->matched = p;
-	p[h->nmatched++] = it->ndx;
+	h->later = p;
+	p[h->nlater++] = it->ndx;
 }
 
 void hlink_requested(struct gen *g, struct gitem *it)
@@ -226,9 +229,9 @@ static bool unwait(struct gen *g, int32_t ndx, struct gitem *it)
 static void free_members(struct gen *g, struct hgroup *h)
 {
 	mem_free(g->rx->budget, h->wait);
-	mem_free(g->rx->budget, h->matched);
-	h->wait = h->matched = NULL;
-	h->nwait = h->wait_cap = h->nmatched = h->matched_cap = 0;
+	mem_free(g->rx->budget, h->later);
+	h->wait = h->later = NULL;
+	h->nwait = h->wait_cap = h->nlater = h->later_cap = 0;
 }
 
 void hlink_finished(struct gen *g, int32_t ndx)
@@ -263,8 +266,8 @@ void hlink_finished(struct gen *g, int32_t ndx)
 		if (unwait(g, h->wait[--h->nwait], &it) && walk_look(g, &it))
 			link_to_leader(g, &it, h, NULL);
 	}
-	while (h->nmatched && !gen_bad(g)) {
-		it = (struct gitem){ .ndx = h->matched[--h->nmatched] };
+	while (h->nlater && !gen_bad(g)) {
+		it = (struct gitem){ .ndx = h->later[--h->nlater] };
 		it.e = gen_entry_of(g, it.ndx, &it.gl);
 		if (it.e && walk_look(g, &it))
 			link_to_leader(g, &it, h, NULL);

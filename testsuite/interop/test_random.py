@@ -206,12 +206,18 @@ def hidden(case, way, module):
         out.append(rb"(unlink|open|link|stat) .*File name too long|error in file IO")
     if "--inplace" in words and "../bak" in case.opts:      # its owner, mode and time are not set
         out.append(rb"^b['\"]bak/")
+        if way.rsh:
+            out.append(rb"stat .*/\.\./bak/|exit code 23|code 23")
+    if "--copy-dest" in case.opts and not any(w in ("-a", "-aR", "-rlptD", "-rlpgoD") for w in words):   # the mode of a link or special that was there
+        out.append(b": mode ")
     if "--temp-dir" in case.opts:       # a directory of the destination, whose time changes meanwhile
         out.append(rb"^\.d\.\.t\.* ")
     if case.opts.count("-dest=") > 1 and attributes(case.opts):     # the ACL of one is taken for that of the next
         out.append(rb"^cd\.\.")
     if "--ignore-existing" in words and "H" in case.opts:   # where the last of a group cannot be made
         out.append(rb"only in second|^<f\+")
+    if way.user and attributes(case.opts):      # the first one of those that cannot be read, and the form of the file's name
+        out.append(rb"lgetxattr\(.*Permission denied")
     if module in ("wo", "ro"):      # whether it arrives before the reset
         out.append(b"ERROR: module is ")
     if "-n" in words and "-dest=" in case.opts and attributes(case.opts):      # set on what is not there
