@@ -82,9 +82,15 @@ int entry_stat(struct sender *s, const struct spot *sp, const char *leaf, struct
 		*dangling = rc == -ENOENT;
 		return rc;
 	}
-	if (!placeholder && (o->copy_dirlinks || sp->follow) && follow(s, sp, leaf, &ref) == 0 && S_ISDIR(ref.st_mode)) {
-		*st = ref;
-		return 0;
+	if (!placeholder && (o->copy_dirlinks || sp->follow)) {
+		rc = follow(s, sp, leaf, &ref);
+		if (rc == 0 && S_ISDIR(ref.st_mode)) {
+			*st = ref;
+			return 0;
+		}
+		/* To a daemon it is the link, as one that leads to no directory is to all. */
+		if (rc == -ELOOP && sp->follow && !s->confined)
+			return rc;
 	}
 	if (!o->links && !o->copy_unsafe_links)
 		return 0;

@@ -387,6 +387,7 @@ PULL = """
 -avR --copy-unsafe-links | src/ldir src/odd
 -a --files-from=listlinks | src
 -aR | src/dang/ src/./l1/. src/./odd/lup/
+-a --files-from=listlinks | src/
 """.strip().splitlines()
 
 PUSH = """
