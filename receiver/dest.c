@@ -495,10 +495,21 @@ static int open_partial(struct rx *rx, struct err *err)
 	}
 	if (dest_hides(rx, name, "", "", true))
 		return rejected(err);
-	/* One that cannot be used is as none: partial files are not kept then. */
-	if (open_side(rx, name, rx->dry ? 0 : ANCHOR_CREATE, &rx->partial) < 0)
+	if (open_side(rx, name, 0, &rx->partial) < 0)
 		rx->partial = NULL;
 	return 0;
+}
+
+struct anchor *dest_partial_anchor(struct rx *rx, bool make)
+{
+	struct anchor *a;
+
+	pthread_mutex_lock(&rx->backup_lock);
+	if (make && !rx->partial && open_side(rx, rx->o->partial_dir, ANCHOR_CREATE | ANCHOR_PRIVATE, &rx->partial) < 0)
+		rx->partial = NULL;
+	a = rx->partial;
+	pthread_mutex_unlock(&rx->backup_lock);
+	return a;
 }
 
 int dest_open_sides(struct rx *rx, struct err *err)

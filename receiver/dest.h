@@ -11,7 +11,7 @@
    there is just one. -1 with err filled. */
 int dest_decide(struct rx *rx, int64_t entries, const struct fent *only, struct err *err) NODISCARD;
 
-/* Opens --temp-dir, an absolute --partial-dir and the alternate directories; checks --backup-dir. */
+/* Opens --temp-dir, an absolute --partial-dir (if it is there) and the alternate directories; checks --backup-dir. */
 int dest_open_sides(struct rx *rx, struct err *err) NODISCARD;
 void dest_close(struct rx *rx);
 
@@ -29,6 +29,9 @@ bool dest_hides(const struct rx *rx, const char *side, const char *dir, const ch
 
 /* Where --backup-dir is, relative to the root. */
 int dest_backup_path(struct rx *rx, char out[PATH_LIMIT + 1]);
+
+/* An absolute --partial-dir, made when it is missing and wanted; NULL: there is none. As dest_backup_anchor. */
+struct anchor *dest_partial_anchor(struct rx *rx, bool make);
 
 /* --backup-dir, created with its parents when missing. Thread-safe; the anchor belongs to rx. Negative errno. */
 int dest_backup_anchor(struct rx *rx, struct anchor **out);

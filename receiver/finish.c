@@ -138,9 +138,9 @@ int partial_name(struct hands *h, const char *dir, const char *leaf, struct sb *
 		*sb = h->dest;
 		return path_join(pdir, dir, h->rx->partial_rel);
 	}
-	if (!h->partial)
+	*sb = hands_partial(h, false);
+	if (!*sb)
 		return -1;
-	*sb = h->partial;
 	pdir[0] = 0;
 	return 0;
 }
@@ -163,10 +163,10 @@ int partial_mkdir(struct hands *h, const char *dir, const char *name)
 	struct stat st;
 	int rc;
 
+	if (!h->rx->partial_rel)
+		return !partial_hidden(h, dir, name) && hands_partial(h, true) ? 0 : -ENOENT;
 	if (partial_name(h, dir, name, &sb, parent) < 0)
 		return -ENAMETOOLONG;
-	if (sb == h->partial)
-		return 0;
 	leaf = split_last(parent);
 	if (!leaf) {
 		leaf = h->rx->partial_rel;

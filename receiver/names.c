@@ -150,6 +150,15 @@ void hands_done(struct hands *h)
 	h->rx = NULL;
 }
 
+struct sb *hands_partial(struct hands *h, bool make)
+{
+	struct anchor *a = h->partial ? NULL : dest_partial_anchor(h->rx, make);
+
+	if (a)
+		h->partial = sb_new(a, 4);
+	return h->partial;
+}
+
 struct sb *hands_backup(struct hands *h)
 {
 	struct anchor *a;

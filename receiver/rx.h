@@ -123,6 +123,8 @@ int hands_open(struct hands *h, struct sb *sb, const char *dir, const char *leaf
 
 /* View of the backup directory, created on first use. NULL: was said. */
 struct sb *hands_backup(struct hands *h);
+/* The same of an absolute --partial-dir; NULL: there is none. */
+struct sb *hands_partial(struct hands *h, bool make);
 
 /* ---- names ---- */
 

@@ -59,6 +59,11 @@ int anchor_from_fd(struct anchor **out, int take_fd, enum links links, unsigned 
 	return 0;
 }
 
+static mode_t make_mode(unsigned flags)
+{
+	return flags & ANCHOR_PRIVATE ? 0700 : 0777;
+}
+
 /* The directory of an operator's path that may have to be made. */
 static int open_named(int at, const char *path, unsigned how, unsigned flags)
 {
@@ -67,12 +72,12 @@ static int open_named(int at, const char *path, unsigned how, unsigned flags)
 
 	if (flags & ANCHOR_CREATE_PARENTS)
 		how |= SPOT_CREATE;
-	int r = walk_spot(at, path, how, 0777, &spot);
+	int r = walk_spot(at, path, how, make_mode(flags), &spot);
 	if (r < 0)
 		return r;
 	int fd = openat(spot.parent, spot.leaf, oflags);
 	if (fd < 0 && errno == ENOENT && flags & (ANCHOR_CREATE | ANCHOR_CREATE_PARENTS)) {
-		if (mkdirat(spot.parent, spot.leaf, 0777) < 0 && errno != EEXIST)
+		if (mkdirat(spot.parent, spot.leaf, make_mode(flags)) < 0 && errno != EEXIST)
 			return -errno;
 		fd = openat(spot.parent, spot.leaf, oflags);
 	}
@@ -168,7 +173,7 @@ int anchor_sub(struct anchor **out, const struct anchor *a, const char *relpath,
 	else if (make || a->portable) {
 		unsigned w = how == LINKS_IN_ROOT ? WALK_FOLLOW : 0;
 		w |= make & ANCHOR_CREATE_PARENTS ? WALK_CREATE : make ? WALK_CREATE_LAST : 0;
-		fd = walk_beneath(a->fd, path, w, 0777, NULL, NULL);
+		fd = walk_beneath(a->fd, path, w, make_mode(flags), NULL, NULL);
 	} else
 		fd = walk_openat2(a->fd, *path ? path : ".", O_PATH | O_DIRECTORY, how == LINKS_IN_ROOT);
 	if (fd < 0)

@@ -32,6 +32,7 @@ enum {
 	ANCHOR_PORTABLE = 1 << 4,      /* walk component by component even if the kernel has openat2 (tests);
 	                                  inherited by anchor_sub. Test-hook builds also take it from the
 	                                  environment: KEDGE_PORTABLE_WALK=1 */
+	ANCHOR_PRIVATE = 1 << 5,       /* what is created is its owner's alone (0700) */
 };
 
 /* Who must own a symbolic link that an operator's path runs through. */

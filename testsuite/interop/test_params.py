@@ -80,6 +80,8 @@ ROWS = [
     ("hidden_basis_up", WRITE + "exclude = /tmpdir", PUSH, "--link-dest=../tmpdir -- new/"),
     ("hidden_partial", WRITE + "exclude = /tmpdir/b.c", PUSH, "--partial-dir=tmpdir"),
     ("hidden_delayed", WRITE + "exclude = /tmpdir/*", PUSH, "--partial-dir=/tmpdir --delay-updates"),
+    ("partial_unused", WRITE, PUSH, "--partial-dir=/pd"),
+    ("partial_delayed", WRITE, PUSH, "--partial-dir=/pd --delay-updates"),
     ("above_root", WRITE, PUSH, "--link-dest=../../tmpdir -- new/"),
     ("above_root_sanitised", WRITE + "use chroot = no", PUSH, "--link-dest=../../../tmpdir -- new/"),
     ("above_root_temp", WRITE, PUSH, "--temp-dir=../../tmpdir -- sub/"),
