@@ -146,6 +146,8 @@ int dest_open_file(struct rx *rx, const char *name)
 
 	if (rc < 0)
 		return rc;
+	if (rx->x->module)
+		path_collapse(path, false);
 	if (rx->x->daemon_filter && filt_hides_path(rx->x->daemon_filter, path, false))
 		return -ENOENT;
 	if (rx->x->places)

@@ -519,6 +519,9 @@ static int open_list(struct sender *s)
 		/* Relative names as given, so that /dev/fd/N and the like work. */
 		return opfile_open(*file == '/' ? file : path, O_RDONLY, 0, s->o->insecure_links ? OPFILE_FREE : 0);
 	}
+	/* ".." ends at the module's root, as in a chroot. */
+	if (s->o->am_daemon)
+		path_collapse(path, false);
 	if (!*path || (s->x->daemon_filter && filt_hides_path(s->x->daemon_filter, path, false)))
 		return -ENOENT;
 	leaf = path_leaf(path);

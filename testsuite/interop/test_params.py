@@ -80,6 +80,7 @@ ROWS = [
     ("hidden_basis_up", WRITE + "exclude = /tmpdir", PUSH, "--link-dest=../tmpdir -- new/"),
     ("hidden_partial", WRITE + "exclude = /tmpdir/b.c", PUSH, "--partial-dir=tmpdir"),
     ("hidden_delayed", WRITE + "exclude = /tmpdir/*", PUSH, "--partial-dir=/tmpdir --delay-updates"),
+    ("above_root_list", "", PULL, "--files-from=:sub/../../plain"),
     ("partial_unused", WRITE, PUSH, "--partial-dir=/pd"),
     ("partial_delayed", WRITE, PUSH, "--partial-dir=/pd --delay-updates"),
     ("above_root", WRITE, PUSH, "--link-dest=../../tmpdir -- new/"),
