@@ -88,8 +88,8 @@ int entry_stat(struct sender *s, const struct spot *sp, const char *leaf, struct
 			*st = ref;
 			return 0;
 		}
-		/* To a daemon it is the link, as one that leads to no directory is to all. */
-		if (rc == -ELOOP && sp->follow && !s->confined)
+		/* In arguments, and to a daemon, it is the link, as one that leads to no directory is everywhere. */
+		if (rc == -ELOOP && sp->follow && o->files_from && !s->confined)
 			return rc;
 	}
 	if (!o->links && !o->copy_unsafe_links)
