@@ -615,12 +615,13 @@ def possible(case, way):
     """Not what stock itself cannot do: it hangs, or dies of its own arguments."""
     words, old = case.opts.split(), (way.proto or 32) < 30
     backup = any(w.startswith("-") and not w.startswith("--") and "b" in w or w.startswith("--backup") for w in words)
-    return not (old and ("--inplace" in words and backup or way.push and "--no-implied-dirs" in words or case.opts.count("-dest=") > 1 or
+    over = any(w in ("--inplace", "--append", "--append-verify") for w in words)
+    return not (old and (over and backup or way.push and "--no-implied-dirs" in words or case.opts.count("-dest=") > 1 or
                         any(re.fullmatch("-[a-z]*m[a-z]*", w) for w in words) or
                         # Stock looks for rules behind links of the destination, and complains of them.
                         way.push and "-FF" in words and "--delete" in words or
                         # A warning of the stock daemon counts as an error, by chance.
-                        not way.rsh and "missing-args" in case.opts and "-aR" in words or
+                        not way.rsh and "missing-args" in case.opts and ("-aR" in words or "--files-from" in case.opts) or
                         # Nodes and times of access together: stock cannot read its own list.
                         "--atimes" in words or any(re.fullmatch("-[a-zU]*U[a-zU]*", w) for w in words)))
 
@@ -636,6 +637,9 @@ KNOWN = [
     ("^pull", rb"File list size"),
     # Which stream an old protocol's warnings come by depends on who passes them on.
     ("rsh-p2[789].*(--append|--max-delete|-dest=|missing-args)", rb"failed verification|Deletions stopped|arg does not exist|has vanished"),
+    ("tcp-p2[789].*missing-args", rb"parent dir is absent"),
+    # The client may have gone before it reads why the server goes.
+    ("rsh-p2[789].* -(a[AXy]|a -yy|.*--inplace)", rb"requires protocol|protocol incompatibility"),
     ("^push.*-p2[78].*--out-format=.?%o %n. --delete", rb"^del[.e]"),
     # A server that gives up closes with bytes unread: whether its last line arrives before the reset is chance.
     ("^pull-tcp", rb"read error: Connection reset by peer"),
