@@ -48,7 +48,7 @@ static int read_args(struct session *s, const struct session_start *st, struct r
 		rq->batch2.max_words++; /* its first word is the program's name */
 		if (args_read(&rq->batch2, r, true) < 0)
 			return -1;
-		if (s->o.iconv && args_from_utf8(&rq->batch2, st->charset) < 0)
+		if (s->o.iconv && st->charset && args_from_utf8(&rq->batch2, st->charset) < 0)
 			return rd_fail(r, RX_MALLOC, "out of memory for arguments");
 		if (options_parse(&rq->p, rq->batch2.v + 1, MAX(rq->batch2.n - 1, 0), false) < 0 && rq->p.exit_code == RX_MALLOC)
 			return rd_fail(r, RX_MALLOC, "%s", rq->p.error);
@@ -229,6 +229,20 @@ static int start_item_log(struct session *s, const struct session_start *st, str
 	return st->event ? itemlog_start(il, &s->x, st->policy.log_json, s->conn.in.err) : 0;
 }
 
+/* Clients of protocol 30 and below read the names of a list of ours raw: they must not take a refusal for one (spec 01 §4.3). */
+static int no_names(struct session *s)
+{
+	struct conn *c = &s->conn;
+
+	if (s->o.am_sender || s->p.version >= 31 || !s->o.files_from || strcmp(s->o.files_from, "-") == 0)
+		return 0;
+	if (conn_mux_out(c, false) < 0)
+		return -1;
+	wr_u8(&c->out, 0);
+	s->names_ended = true;
+	return conn_mux_out(c, true);
+}
+
 static int run(struct session *s, const struct session_start *st, struct request *rq)
 {
 	struct conn *c = &s->conn;
@@ -257,10 +271,11 @@ static int run(struct session *s, const struct session_start *st, struct request
 	if (c->deadline)
 		c->deadline = c->timeout && c->timeout <= (unsigned)st->handshake_seconds ? 0 :
 			clock_ms() + (int64_t)st->handshake_seconds * 1000;
-	/* Old clients read the remote names raw: they must not take our message for one (spec 01 §4.3). */
 	if (setup_protocol(c, &s->o, st->proto, &s->p) < 0)
 		return -1;
 	c->deadline = 0;
+	if ((rejected || broken || st->policy.read_only) && no_names(s) < 0)
+		return -1;
 	if (rejected)
 		return refused(s, rq->refusal);
 	if (broken)

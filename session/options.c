@@ -484,7 +484,7 @@ static bool goes_on(const struct options *p)
 static bool shapes_setup(const struct row *r)
 {
 	static const uint8_t calls[] = { SP_SERVER, SP_SENDER, SP_SECLUDED, SP_NO_SECLUDED, SP_COMPRESS, SP_NO_COMPRESS, SP_OLD_COMPRESS,
-		SP_NEW_COMPRESS, SP_ECAPS, SP_CHECKSUM_CHOICE, SP_COMPRESS_CHOICE, SP_COMPRESS_LEVEL, SP_ICONV };
+		SP_NEW_COMPRESS, SP_ECAPS, SP_CHECKSUM_CHOICE, SP_COMPRESS_CHOICE, SP_COMPRESS_LEVEL, SP_ICONV, SP_FILES_FROM };
 
 	if (r->kind == CALL || r->kind == CALLS || r->kind == CALLI)
 		for (size_t i = 0; i < sizeof calls; i++)

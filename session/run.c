@@ -258,6 +258,9 @@ static int end_failed(struct session *s)
 	s->conn.duplex = false;
 	if (!s->conn.timeout)
 		s->conn.timeout = DRAIN_MS / 1000;
+	/* A peer that reads names raw has no eye for what is behind their end when the stream ends with it: as rsync, a moment later. */
+	if (s->names_ended && conn_flush(&s->conn) == 0)
+		conn_drain(&s->conn, 400);
 	/* Older peers learn it from the end of the stream, not from a frame: waiting for them would wait for ever. */
 	if (conn_flush(&s->conn) == 0 && (s->p.version >= 31 || shutdown(s->conn.out_fd, SHUT_WR) == 0))
 		conn_drain(&s->conn, s->p.version >= 31 ? DRAIN_MS : 2000);

@@ -20,6 +20,7 @@ struct session {
 	struct err in_err, out_err;
 	struct filt_files files;
 	struct sb *sb;             /* for rule files; made on first use */
+	bool names_ended;          /* the peer was told that no names come, and reads on only then */
 };
 
 /* Buffers, budget, message routing. -1 without memory (in_err). */

@@ -267,3 +267,23 @@ def test_a_destination_that_ends_in_a_dot_is_a_directory(work):
     for name, data in (("m/f", b"m/f"), ("m/new/one", b"one")):
         with open(f"{work}/{name}", "rb") as f:
             assert f.read() == data
+
+
+def test_what_is_refused_is_told_whatever_else_is_asked_for(work):
+    """Options that shape what comes before the answer, refused or beside what is refused."""
+    os.mkdir(work + "/m")
+    write_file(work + "/m/f", b"f\n")
+    own = {"path": work + "/m", "read only": "no", "uid": "0", "gid": "0"}
+    mods = {"plain": own, "refusing": {**own, "refuse options": "files-from checksum"}, "reading": {**own, "read only": "yes"},
+            "hook": {**own, "pre-xfer exec": "echo never; exit 1"}}
+    rows = [("plain", "-s --iconv=utf8", False, "refuse --iconv"), ("plain", "-sz -M--bogus --checksum-choice=md4", False, "--bogus: unknown"),
+            ("refusing", "-c --compress-level=2", True, "refuse --checksum"), ("refusing", "--files-from=:f", True, "refuse --files-from"),
+            ("refusing", "-c --files-from=:f", True, "refuse --checksum"), ("reading", "--files-from=:f", True, "module is read only"),
+            ("hook", "--files-from=:f", True, "never")]
+    with Daemon(work, mods) as d:
+        for proto in (29, 30, 32):
+            for module, opts, push, text in rows:
+                ends = [work, d.url(module + "/")] if push else [d.url(module + "/"), work + "/o/"]
+                r = client(["-r", f"--protocol={proto}", *opts.split(), *ends])
+                assert r.returncode and text.encode() in r.stderr, (proto, opts, r.stderr)
+        assert not d.wait_idle() and "signal" not in d.read_log()
