@@ -187,8 +187,10 @@ static int apply_access(struct hands *h, struct attr_room *room, const struct ta
 	careful = S_ISDIR(st->st_mode) ? (mode & ~st->st_mode & S_ISVTX) : (~mode & st->st_mode & (S_ISUID | S_ISGID));
 	complete(&a, careful ? mode & ~(mode_t)077 : mode);
 	rc = store(h, room, t, false, &a, false, fresh);
+	/* The system may have dropped a set-gid bit with it, or not: it is set anew, or removed. */
 	if (rc > 0)
-		st->st_mode = (st->st_mode & ~(mode_t)(0777 | S_ISGID)) | (mode & (careful ? 0700 : 0777));
+		st->st_mode = (st->st_mode & ~(mode_t)(0777 | S_ISGID)) | (mode & (careful ? 0700 : 0777)) |
+			      (st->st_mode & S_ISGID ? ~mode & S_ISGID : 0);
 	return rc;
 }
 

@@ -62,7 +62,7 @@ static void copy_failed(struct gen *g, const struct gitem *it, const struct alt_
 }
 
 /* A copy of the alternate file, with the entry's attributes. False: it is transferred instead. */
-static bool copy_alt(struct gen *g, struct gitem *it, const struct alt_hit *hit)
+static OWN_FRAME bool copy_alt(struct gen *g, struct gitem *it, const struct alt_hit *hit)
 {
 	_cleanup_close_ int from = -1;
 	struct temp t = TEMP_INIT;
@@ -140,7 +140,9 @@ bool alt_file(struct gen *g, struct gitem *it, struct alt_hit *hit)
 			dirs_touched(g, it->parent);
 			it->seen = g->h.alt[hit->dir];
 			gen_itemize(g, it, true, &hit->st, ITEM_LOCAL_CHANGE | GEN_MATCHED, "");
+			g->hl_would = g->rx->dry ? &hit->st : NULL;
 			walk_finished(g, it, false);
+			g->hl_would = NULL;
 			return true;
 		}
 	}

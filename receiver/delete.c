@@ -222,7 +222,7 @@ static int unlink_one(struct gen *g, const char *dir, const char *leaf, mode_t m
 	return g->rx->dry ? 0 : sb_unlink(g->h.dest, dir, leaf);
 }
 
-/* What rmdir would say of a directory that nobody emptied. */
+/* What rmdir would say of a directory that nobody emptied, if it can be read. */
 static int would_rmdir(struct gen *g, const char *dir, const char *leaf)
 {
 	struct sb_dirent ent;
@@ -234,6 +234,15 @@ static int would_rmdir(struct gen *g, const char *dir, const char *leaf)
 	rc = sb_readdir(d, &ent);
 	sb_closedir(d);
 	return rc == 1 ? -ENOTEMPTY : MIN(rc, 0);
+}
+
+/* Whether a directory that is to make way is empty cannot be seen. */
+static OWN_FRAME void look_into(struct gen *g, const char *dir, const char *leaf)
+{
+	int rc = would_rmdir(g, dir, leaf);
+
+	if (rc < 0 && rc != -ENOTEMPTY && rc != -ENOENT)
+		say_errno(SAY_ERROR_XFER, -rc, "opendir %s failed", FULL(g->rx, dir, leaf));
 }
 
 int delete_item(struct gen *g, const char *dir, const char *leaf, mode_t mode, unsigned flags)
@@ -255,10 +264,14 @@ int delete_item(struct gen *g, const char *dir, const char *leaf, mode_t mode, u
 		g->skipped_deletions++;
 		return 1;
 	}
+	if (S_ISDIR(mode) && top && !emptied)
+		look_into(g, dir, leaf);
 	if (!S_ISDIR(mode))
 		rc = unlink_one(g, dir, leaf, mode, flags, &op);
+	else if (g->rx->dry)
+		rc = !emptied && would_rmdir(g, dir, leaf) == -ENOTEMPTY ? -ENOTEMPTY : 0;
 	else
-		rc = g->rx->dry ? (emptied ? 0 : would_rmdir(g, dir, leaf)) : sb_rmdir(g->h.dest, dir, leaf);
+		rc = sb_rmdir(g->h.dest, dir, leaf);
 	/* That it is not empty comes before that it may not be removed. */
 	if (S_ISDIR(mode) && (rc == -EACCES || rc == -EPERM) && !emptied && would_rmdir(g, dir, leaf) == -ENOTEMPTY)
 		rc = -ENOTEMPTY;

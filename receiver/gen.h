@@ -112,6 +112,7 @@ struct gen {
 
 	struct hgroup **hgroups;
 	size_t hg_cap, hg_count;
+	const struct stat *hl_would;   /* dry run: the alternate file that the leader at hand would be a link to */
 	bool hl_failing;               /* a group is looking for another member to request */
 	struct fuzzy_dir *fuzzy;
 };

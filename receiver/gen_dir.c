@@ -55,17 +55,23 @@ static int make(struct gen *g, struct gitem *it)
 	return hands_lstat(&g->h, g->h.dest, it->dir, it->leaf, &it->st);
 }
 
+static OWN_FRAME void not_ours(struct gen *g, const struct gitem *it)
+{
+	say_errno(SAY_ERROR_XFER, EPERM, "failed to modify permissions on %s", FULL(g->rx, it->dir, it->leaf));
+}
+
 /* Owner, permissions and, of one that was there before, times. Loosens what would lock ourselves out. True: it changed. */
 static bool set_attrs(struct gen *g, struct gitem *it, uint32_t n, bool fresh)
 {
 	struct target t = { g->h.dest, it->dir, it->leaf, -1, NULL };
 	mode_t mode = it->mode;
-	bool later = fresh && !g->rx->single[0];
+	bool later = fresh && !g->rx->single[0], locked, ours = it->st.st_uid == g->rx->euid;
 	int rc;
 
 	if (!g->o->perms)
 		mode |= it->st.st_mode & S_ISGID;
-	if (!g->rx->super && !g->rx->fake && (mode & 0700) != 0700 && !g->rx->single[0]) {
+	locked = !g->rx->super && !g->rx->fake && (mode & 0700) != 0700 && !g->rx->single[0];
+	if (locked && ours) {
 		g->dirs[n].flags |= GD_MODE;
 		g->dirs[n].mode = (uint16_t)mode;
 		mode |= 0700;
@@ -73,6 +79,8 @@ static bool set_attrs(struct gen *g, struct gitem *it, uint32_t n, bool fresh)
 	rc = attrs_apply(&g->h, &t, it->e, mode, &it->st, later ? ATTRS_NO_MTIME : 0);
 	if (rc < 0)
 		g->dirs[n].flags &= (uint16_t)~GD_MODE;
+	if (locked && !ours && g->o->perms)
+		not_ours(g, it);
 	if (later)
 		dirs_touched(g, n);
 	return rc > 0 || (later && g->rx->dir_times);

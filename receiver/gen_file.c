@@ -171,7 +171,7 @@ static int64_t device_size(int fd)
 }
 
 /* A basis that cannot be read: the file is made as if it were new, and told so. */
-static void unreadable(struct gen *g, struct gitem *it, const struct basis *b, struct gen_req *q, int rc)
+static OWN_FRAME void unreadable(struct gen *g, struct gitem *it, const struct basis *b, struct gen_req *q, int rc)
 {
 	const char *leaf = b->name[0] ? b->name : it->leaf;
 	int alt = b->type <= BASIS_ALT_LAST ? b->type : b->type > BASIS_FUZZY ? b->type - BASIS_FUZZY - 1 : -1;
@@ -311,12 +311,13 @@ void gen_file(struct gen *g, struct gitem *it)
 		it->exists = false;
 		it->err = ENOENT;
 	}
-	if (!it->exists && it->err != ENOENT) {
+	if (g->o->alt_dest && (!it->exists || g->o->alt_dest != ALT_COPY) && alt_file(g, it, &hit))
+		return;
+	/* Known from an alternate place, it is tried all the same. */
+	if (!it->exists && it->err != ENOENT && hit.dir < 0) {
 		stat_failed(g, it);
 		return;
 	}
-	if (g->o->alt_dest && (!it->exists || g->o->alt_dest != ALT_COPY) && alt_file(g, it, &hit))
-		return;
 	if (!device && it->exists && gen_quick_check(g, it->e, g->h.dest, it->dir, it->leaf, &it->st)) {
 		if (g->o->partial_dir && !g->rx->dry)
 			drop_partial(g, it);

@@ -257,7 +257,9 @@ void hlink_finished(struct gen *g, int32_t ndx)
 		return;
 	}
 	h->type = e->mode & S_IFMT;
-	if (g->h.dest && sb_lstat(g->h.dest, dir, leaf, &st) == 0) {
+	if (g->hl_would)
+		st = *g->hl_would;
+	if (g->hl_would || (g->h.dest && sb_lstat(g->h.dest, dir, leaf, &st) == 0)) {
 		h->dev = st.st_dev;
 		h->ino = st.st_ino;
 	}

@@ -177,9 +177,10 @@ def test_secluded_arguments_and_lists(work):
 def test_refused_without_charset(work):
     os.mkdir(f"{work}/m")
     with Daemon(work, module(f"{work}/m")) as d:
-        r = client(["-a", "--iconv=UTF-8", d.url("m/"), f"{work}/x"], env=UTF8)
-        assert b"The server is configured to refuse --iconv" in r.stderr
-        assert r.returncode == 12 or r.returncode == 4
+        for opts in ("-a", "-as"):
+            r = client([opts, "--iconv=UTF-8", d.url("m/"), f"{work}/x"], env=UTF8)
+            assert b"The server is configured to refuse --iconv" in r.stderr
+            assert r.returncode == 12 or r.returncode == 4
         assert client(["-a", d.url("m/"), f"{work}/x"]).returncode == 0
 
 

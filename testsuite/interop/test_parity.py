@@ -388,6 +388,7 @@ PULL = """
 -a --files-from=listlinks | src
 -aR | src/dang/ src/./l1/. src/./odd/lup/
 -a --files-from=listlinks | src/
+-r --stats | src/ src/odd src/hl | dst/ | empty
 """.strip().splitlines()
 
 PUSH = """
@@ -425,6 +426,8 @@ PUSH = """
 -rlt --backup-dir=.bak | src/ | dst/ | sgid
 -aHin --no-i-r --copy-dest=../alt | src/ | dst/ | groups
 -an --temp-dir=none | src/ | dst/new | empty
+-rtpy --stats --no-W | src/hl/ src/alt/ | dst/odd/
+-aHn --no-i-r --link-dest=../src | src/ | alt/ | groups
 """.strip().splitlines()
 
 # Where the order of lines is not the same twice (three processes print), lines are compared as a set; the order of
@@ -440,7 +443,8 @@ USER += [o + " | src/ | dst/ | closed" for o in ("-a --delete-after", "-aL --del
 USER += ["-a | src src | dst/ | closed", "-aA -M--fake-super | src/ | dst/ | closed"]
 # ... and what nothing can be made of, or where.
 USER += ["-rlt --copy-dest=../alt -yy | src/alike src/alike2 src/sized src/fuzz.x src/open | dst/ | closed",
-         "-rltc --link-dest={remote}../alt | src/alike src/open | dst/ | closed", "-rlt --temp-dir=listed | src/alike src/open | dst/ | closed"]
+         "-rltc --link-dest={remote}../alt | src/alike src/open | dst/ | closed", "-rlt --temp-dir=listed | src/alike src/open | dst/ | closed",
+         "-aA | src/ | dst/ | fifo"]
 
 
 def empalt(top, template):
@@ -560,12 +564,16 @@ def attributes(top, _):
 
 
 def fifo(top, _):
-    """A real one, which takes no attributes."""
+    """A real one, which takes no attributes, and a new directory in one with the set-gid bit."""
     for side in ("src", "dst"):
         os.mkdir(f"{top}/{side}")
         os.mkfifo(f"{top}/{side}/p", 0o644)
         settle(f"{top}/{side}", NEW)
-    subprocess.run(["setfacl", "-m", "u:1:4", top + "/src/p"], check=True)
+        os.mkdir(f"{top}/{side}/q")
+        os.chmod(f"{top}/{side}/q", 0o2755)
+    os.mkdir(top + "/src/q/d")
+    os.chmod(top + "/src/q/d", 0o755)
+    subprocess.run(["setfacl", "-m", "u:1:4", top + "/src/p", top + "/src/q/d"], check=True)
 
 
 def closed(top, _):

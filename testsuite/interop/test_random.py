@@ -15,7 +15,8 @@ from parity import NOBODY, Case, Pair, Way
 from trees import layout, wide_layout
 
 FAILED = [20, 24, 142, 160, 184, 186, 239, 269, 323, 354, 415, 435, 464,
-          1127, 1214, 1437, 2141, 2278, 2419, 3007, 3260]
+          1127, 1214, 1437, 2141, 2278, 2419, 3007, 3260, 5100, 5481, 5483, 5861,
+          5866, 5985]
 DEFAULT = [*range(1, 26), *range(1001, 1016)]
 
 # What excludes each other is in one group; one of a group is taken with its probability.
@@ -113,7 +114,7 @@ def fuzzy(line):
 
 
 def follows(line):
-    return bool({"-L", "-k"} & set(line.split()))
+    return bool({"-L", "-k", "--copy-unsafe-links"} & set(line.split()))
 
 
 def draw(seed):
@@ -143,7 +144,13 @@ def draw_wide(rnd, seed, words, push, shell):
         case = dataclasses.replace(case, opts=case.opts.replace("--safe-links", ""))
     if re.search("map=|chown=", case.opts):     # set-id files that change their owner
         case = dataclasses.replace(case, layout=case.layout + "-plain")
+    if push and "--list-only" in case.opts:     # stock looks for them without going to the destination
+        case = dataclasses.replace(case, opts=re.sub(r"--\w+-(dir|dest)=\S+", "", case.opts))
+    if not way.rsh and module != "char" and re.search(r"(^| )(-s|--secluded-args)\b.*--files-from|--files-from.*(^| )(-s|--secluded-args)\b", case.opts):
+        case = dataclasses.replace(case, opts=re.sub(r"--iconv=\S+", "", case.opts))   # a refusal that the stock client awaits for ever
     sources = rnd.choice(OPERANDS) if rnd.random() < 0.4 and not lists else "src" if lists else case.sources
+    if not push and re.search(r"[*[]", sources) and (not way.rsh or re.search(r"-s\b|--sec", case.opts)):     # links that lead nowhere
+        sources = "src/"
     dest = rnd.choice(DESTS) if rnd.random() < 0.2 else case.dest
     return dataclasses.replace(case, sources=sources, dest=dest), dataclasses.replace(way, user=user), module
 
@@ -188,6 +195,8 @@ def hidden(case, way, module):
     """Lines of what is another on purpose (doc/differences.md), and of what depends on who is faster."""
     words = case.opts.split()
     out = []
+    if "--iconv" in case.opts and not way.rsh and module != "char":     # refused; what the client sees of that depends on who is faster
+        return [re.compile(b"")]
     if "--ignore-existing" in words:    # a directory's time for what was kept from becoming one, and a look for things to delete
         out.append(b"mtime|Not a directory")
     if "--inplace" in words and {"-r", "-rlpgoD"} & set(words):
@@ -195,9 +204,10 @@ def hidden(case, way, module):
     if "--copy-unsafe-links" in words and not way.rsh or follows(case.opts) or "--files-from" in case.opts and not (way.push or way.rsh):    # one that names the root, or goes out of the module
         out.append(b"no referent|Too many levels")
     if {"-b", "--backup-dir=.bak"} & set(words):
-        backups = rb"dst/(\.bak\b|.*(~|\.old)['\"])"
+        backups = rb"dst/(\.bak\b|\.p\b|.*(~|\.old)['\"/])"
+        out.append(rb"deleting +.*(~|\.old)/")     # made way for them
         if "--compare-dest" in case.opts or "--link-dest" in case.opts:     # kept as well: what an alternate place replaces
-            out.append(backups)
+            out += [backups, b": group "]
         elif "--inplace" in words and "-a" not in words:    # a copy, with the old file's time and owner
             out.append(backups + b".*: (mtime|ids)")
         if "--backup-dir=.bak" in words and "--safe-links" in words:        # made for a link that is not kept
@@ -228,6 +238,19 @@ def hidden(case, way, module):
         out.append(b": mode |^.f..[.]p")
     if module == "fake" and not any(w in ("-a", "-aR", "-rlpgoD") for w in words):      # ids that nobody sent
         out.append(rb": xattrs user\.rsync\.%stat ")
+    if way.push:    # of a loop: who finds it
+        out.append(b"(cannot stat destination|change_dir#1) .*Too many levels")
+    out.append(b"refusing to follow a symlink owned by")
+    if "-K" in words or "-HK" in words:
+        out.append(b": (mtime|ids|mode) ")
+    if fuzzy(case.opts) and (way.user or module in ("nobo", "nono")):       # who looks into a directory that may not be looked into
+        out.append(rb"\[generator\] (readlink_stat\(|opendir )")
+    if way.user and attributes(case.opts):      # a directory whose owner is shut out by its ACL
+        out.append(rb": (mode|xattrs system\.posix_acl_access) ")
+    if "../bak" in case.opts and way.rsh:       # devices, and names that are too long for it
+        out.append(b"only in |cannot delete non-empty|deleting |: group |Invalid argument|_backup|code 23")
+    if "-m" in words and " " in case.sources:   # an empty directory that two of them have
+        out.append(rb"^cd\+|only in first")
     if way.push and "X" in "".join(w for w in words if w[:2] in ("-X", "-A")):
         # The stock receiver applies mode and time once more when long values arrive.
         if not {"-a", "-aR", "-rlptD", "-rlpgoD"} & set(words):
@@ -240,14 +263,16 @@ def hidden(case, way, module):
             out.append(rb": xattrs user.rsync.%[ad]acl ")
         if way.user or module in ("nobo", "nono"):      # a value that is there already is not set again, and so is no error
             out.append(rb"rsync_xal_set: lsetxattr")
-    if "--iconv" in case.opts and way.push and not way.rsh and module != "char":    # whether the refusal is read
-        out.append(b"configured to refuse|code 4|exit code 1. != 4")
+    if "--iconv" in case.opts and way.rsh:      # names that are not ASCII, in messages
+        out.append(rb"^rsync: \[.*(\\#[23]\d\d|[\x80-\xff])")
     if "--delete-missing-args" in words and not way.push:       # below a link that leads nowhere
         out.append(b"file has vanished: ")
     if "/./" in case.sources or "//" in case.sources or "/." in case.sources or case.sources.startswith("./"):      # one form for each name
         out.append(b"change_dir ")
     if not way.push:        # the bytes of a list, as they came
         out.append(b"File list size")
+    if "u+s" in case.opts:      # of device nodes
+        out.append(rb": mode 2\d\d\d != ")
     if (way.proto or 32) < 29:      # what begins like "-" is sorted in front of the top, and may have changed its time
         out.append(rb"\.d\.\.[tT]\.* \./$")
     return [re.compile(x) for x in out]
@@ -264,7 +289,7 @@ def trouble_of(pair, seed):
     patterns = hidden(case, way, module)
     try:
         # A fuzzy basis that another process replaced meanwhile is asked for twice.
-        trouble = pair.compare(case, way, module, unique=fuzzy(case.opts), keep=lambda x: not any(p.search(x) for p in patterns))
+        trouble = pair.compare(case, way, module, unique=fuzzy(case.opts), early=(1, 11), keep=lambda x: not any(p.search(x) for p in patterns))
     finally:
         shutil.rmtree(pair.template(case.layout), ignore_errors=True)
         pair.made.pop(case.layout, None)
