@@ -144,4 +144,7 @@ void options_cap_verbosity(struct xfer_opts *o, int cap)
 {
 	for (int i = 0; i < INFO_WORDS && cap <= 5; i++)
 		o->info[i] = (uint8_t)(cap < 0 ? 0 : MIN(o->info[i], default_level((enum info_word)i, cap)));
+	/* Whether there is any -v means more than messages. */
+	if (cap < 2)
+		o->verbose = MIN(o->verbose, 1);
 }

@@ -102,6 +102,7 @@ ROWS = [
     ("temp_dir", WRITE + "temp dir = /tmpdir", PUSH, ""),
     ("temp_dir_none", WRITE + "temp dir = /absent", PUSH, ""),
     ("verbosity", "max verbosity = 0", PULL, "-vv"),
+    ("verbosity_push", WRITE, PUSH, "-vv"),
     *((f"verbosity_{n}_{way}", f"{WRITE}max verbosity = {n}", way, "--info=ALL4,STATS0,FLIST0,PROGRESS0") for n in (-1, 0, 1, 2) for way in (PULL, PUSH)),
     ("unknown", "no such thing = 1; read_only = no", PUSH, ""),
     ("last_wins", "read only = no; read only = yes", PUSH, ""),
