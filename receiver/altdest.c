@@ -49,10 +49,12 @@ static bool link_alt(struct gen *g, struct gitem *it, const struct alt_hit *hit)
 {
 	if (g->rx->dry)
 		return true;
-	/* The link may be refused (another file system): that is no error, so nothing may be in the way of trying. */
+	/* The link may be refused (another file system, somebody else's file): that is no error, and it is tried before anything
+	   makes way for it. */
 	if (!it->exists)
 		return sb_link(g->h.alt[hit->dir], it->dir, it->leaf, g->h.dest, it->dir, it->leaf) == 0;
-	return gen_make(g, it, NODE_HARDLINK, it->leaf, g->h.alt[hit->dir], it->dir, it->leaf) == 0;
+	dirs_touched(g, it->parent);
+	return gen_link_over(g, it, g->h.alt[hit->dir]) == 0;
 }
 
 static void copy_failed(struct gen *g, const struct gitem *it, const struct alt_hit *hit, int rc)

@@ -233,6 +233,8 @@ enum node_kind { NODE_SYMLINK, NODE_DEVICE, NODE_SPECIAL, NODE_HARDLINK };
 /* Creates it at D, atomically where something is there: a symlink (target), a node, or a hard link to (sdir, sleaf) of src. */
 int gen_make(struct gen *g, struct gitem *it, enum node_kind kind, const char *target, struct sb *src, const char *sdir,
 	     const char *sleaf);
+/* A hard link to the same name of src takes the place of D, which is there. < 0: not said, unless something stood in its way. */
+int gen_link_over(struct gen *g, struct gitem *it, struct sb *src);
 /* The stored form of the entry's symlink target (munged or sanitised). NULL: too long. buf: PATH_LIMIT + 1. */
 const char *gen_target(struct gen *g, const struct fent *e, char *buf);
 

@@ -191,6 +191,23 @@ static int prepare(struct gen *g, struct gitem *it, enum node_kind kind)
 	return g->o->backup ? backup_make(&g->h, it->dir, it->leaf, &it->st, false) : 0;
 }
 
+int gen_link_over(struct gen *g, struct gitem *it, struct sb *src)
+{
+	char name[SB_NAME_MAX + 1];
+	int rc = sb_temp_name(g->h.dest, it->dir, it->leaf, name);
+
+	if (rc == 0)
+		rc = sb_link(src, it->dir, it->leaf, g->h.dest, it->dir, name);
+	if (rc < 0)
+		return rc;
+	rc = prepare(g, it, NODE_HARDLINK);
+	if (rc == 0)
+		rc = sb_rename(g->h.dest, it->dir, name, g->h.dest, it->dir, it->leaf, 0);
+	if (rc < 0)
+		sb_unlink(g->h.dest, it->dir, name);
+	return rc;
+}
+
 int gen_make(struct gen *g, struct gitem *it, enum node_kind kind, const char *target, struct sb *src, const char *sdir,
 	     const char *sleaf)
 {

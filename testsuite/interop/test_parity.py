@@ -440,7 +440,7 @@ USER = ["-a", "-a --delete", "-rt", "-a --delete-after -b", "-a --inplace", "-aE
 # Where the owner has closed things: what cannot be read or listed, and what is (not) deleted then.
 USER += [o + " | src/ | dst/ | closed" for o in ("-a --delete-after", "-aL --delete-after --ignore-errors", "-ac --no-i-r --delete", "-ak -b --remove-source-files",
                                                  "-a --inplace --no-W", "-an --no-i-r --delete", "-a --delete -f '-! */'")] + ["-a --files-from=list | src | dst/ | closed"]
-USER += ["-a | src src | dst/ | closed", "-aA -M--fake-super | src/ | dst/ | closed"]
+USER += ["-a | src src | dst/ | closed", "-aA -M--fake-super | src/ | dst/ | closed", "-a | src/ | dst/ | sealed"]
 # ... and what nothing can be made of, or where.
 USER += ["-rlt --copy-dest=../alt -yy | src/alike src/alike2 src/sized src/fuzz.x src/open | dst/ | closed",
          "-rltc --link-dest={remote}../alt | src/alike src/open | dst/ | closed", "-rlt --temp-dir=listed | src/alike src/open | dst/ | closed",
@@ -544,6 +544,16 @@ def blocked(top, _):
     settle(top + "/dst", OLD)
 
 
+def sealed(top, _):
+    """A link comes where a directory is that cannot be listed."""
+    os.makedirs(top + "/src")
+    os.symlink("nowhere", top + "/src/way")
+    put(top + "/dst", "way/in")
+    settle(top + "/src", NEW)
+    settle(top + "/dst", OLD)
+    os.chmod(top + "/dst/way", 0o300)
+
+
 def attributes(top, _):
     """Attributes at the source, others at the destination; files of rules about them."""
     values = {"src": {"user.ab": b"1", "user.a2b": b"2", "user.keep": b"3", "user.zz": b"5", "user.x/ab": b"6"},
@@ -597,7 +607,7 @@ def closed(top, _):
 
 @pytest.fixture(scope="module")
 def pair():
-    with Pair({**LAYOUTS, "empalt": empalt, "groups": groups, "taken": taken, "blocked": blocked, "sgid": sgid, "closed": closed, "fifo": fifo, "attributes": attributes}) as p:
+    with Pair({**LAYOUTS, "empalt": empalt, "groups": groups, "taken": taken, "blocked": blocked, "sgid": sgid, "closed": closed, "sealed": sealed, "fifo": fifo, "attributes": attributes}) as p:
         yield p
 
 

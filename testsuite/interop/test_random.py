@@ -15,7 +15,7 @@ from parity import NOBODY, Case, Pair, Way
 from trees import layout, wide_layout
 
 FAILED = [20, 24, 142, 160, 184, 186, 239, 269, 323, 354, 415, 435, 464,
-          1127, 1214, 1437, 2141, 2278, 2419, 3007, 3260, 5100, 5481, 5483, 5861,
+          1127, 1214, 1437, 2141, 2278, 2419, 3007, 3260, 4098, 5100, 5481, 5483, 5861,
           5866, 5985]
 DEFAULT = [*range(1, 26), *range(1001, 1016)]
 
@@ -232,6 +232,8 @@ def hidden(case, way, module):
         out.append(b"ERROR: module is ")
     if "-n" in words and "-dest=" in case.opts and attributes(case.opts):      # set on what is not there
         out.append(b"copy_xattrs: |exit code 23|code 23")
+    if "--remove-source-files" in case.opts and "--files-from" in case.opts:
+        out.append(b"^sender file already removed|sender failed to remove")
     if "--remove-source-files" in words and attributes(case.opts):      # removed before they are read
         out.append(b": xattrs user|read xattr|get_xattr_data|exit code 23|code 23")
     if fuzzy(case.opts) and not any(w in ("-a", "-aR", "-rlptD", "-rlpgoD") for w in words):    # the mode of the basis
@@ -267,6 +269,9 @@ def hidden(case, way, module):
         out.append(rb"^rsync: \[.*(\\#[23]\d\d|[\x80-\xff])")
     if "--delete-missing-args" in words and not way.push:       # below a link that leads nowhere
         out.append(b"file has vanished: ")
+    if not way.push and not way.rsh and "-aR" in words:
+        out.append(b"^sender (file already )?removed ")
+    out.append(rb"(cannot stat destination|change_dir#1) .*Too many levels")      # a loop
     if "/./" in case.sources or "//" in case.sources or "/." in case.sources or case.sources.startswith("./"):      # one form for each name
         out.append(b"change_dir ")
     if not way.push:        # the bytes of a list, as they came
