@@ -540,11 +540,21 @@ int dest_open_sides(struct rx *rx, struct err *err)
 
 int dest_backup_anchor(struct rx *rx, struct anchor **out)
 {
+	const char *name = rx->o->backup_dir;
+	bool again = false;
+	struct stat st;
 	int rc = 0;
 
 	pthread_mutex_lock(&rx->backup_lock);
+	/* One within the destination may have been deleted like anything else there. */
+	if (rx->backup && sbf_stat(anchor_fd(rx->backup), &st) == 0 && !st.st_nlink) {
+		anchor_unref(rx->backup);
+		rx->backup = NULL;
+		again = *name != '/';
+	}
 	if (!rx->backup)
-		rc = open_side(rx, rx->o->backup_dir, ANCHOR_CREATE_PARENTS, &rx->backup);
+		rc = again ? anchor_sub(&rx->backup, rx->dest, name, LINKS_REFUSE, LINKS_REFUSE, ANCHOR_CREATE_PARENTS) :
+			     open_side(rx, name, ANCHOR_CREATE_PARENTS, &rx->backup);
 	if (rc < 0)
 		rx->backup = NULL;
 	*out = rx->backup;

@@ -145,6 +145,7 @@ void hands_done(struct hands *h)
 	sb_free(h->temp);
 	sb_free(h->partial);
 	sb_free(h->backup);
+	sb_free(h->backup_old);
 	for (int i = 0; i < ALT_DEST_MAX; i++)
 		sb_free(h->alt[i]);
 	h->rx = NULL;
@@ -162,13 +163,15 @@ struct sb *hands_partial(struct hands *h, bool make)
 struct sb *hands_backup(struct hands *h)
 {
 	struct anchor *a;
-	int rc;
+	int rc = dest_backup_anchor(h->rx, &a);
 
-	if (h->backup)
+	if (rc == 0 && h->backup && h->backup_at == a)
 		return h->backup;
-	rc = dest_backup_anchor(h->rx, &a);
-	if (rc == 0)
-		h->backup = sb_new(a, 0);
+	/* A caller may be using the one before. */
+	sb_free(h->backup_old);
+	h->backup_old = h->backup;
+	h->backup = rc == 0 ? sb_new(a, 0) : NULL;
+	h->backup_at = a;
 	if (!h->backup) {
 		rc = rc < 0 ? -rc : ENOMEM;
 		say_errno(SAY_ERROR_XFER, rc, "backup-dir \"%s\" failed", h->rx->o->backup_dir);

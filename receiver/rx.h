@@ -99,7 +99,8 @@ struct event {
 
 struct hands {
 	struct rx *rx;
-	struct sb *dest, *temp, *partial, *backup, *alt[ALT_DEST_MAX];
+	struct sb *dest, *temp, *partial, *backup, *backup_old, *alt[ALT_DEST_MAX];
+	struct anchor *backup_at;      /* what backup looks at */
 	struct idview ids;
 	struct filt_walk *xrules;      /* of attribute names; NULL: none */
 	struct attr_room *room;        /* xattrs.c */

@@ -424,6 +424,8 @@ PUSH = """
 -aH --no-i-r --delete --max-delete=1 | src/ | dst/ | blocked
 -aHn --no-i-r --delete --max-delete=1 | src/ | dst/ | blocked
 -rlt --backup-dir=.bak | src/ | dst/ | sgid
+-a --delete --backup-dir=last | src/ | dst/ | sgid
+-a --delete --inplace --backup-dir=last | src/ | dst/ | sgid
 -aHin --no-i-r --copy-dest=../alt | src/ | dst/ | groups
 -an --temp-dir=none | src/ | dst/new | empty
 -rtpy --stats --no-W | src/hl/ src/alt/ | dst/odd/
@@ -521,8 +523,12 @@ def taken(top, _):
 
 
 def sgid(top, _):
+    """The destination is set-gid, and holds an empty directory that is deleted before all else."""
     for side, when in (("src", NEW), ("dst", OLD)):
         put(f"{top}/{side}", "d/e/f", mtime=when)
+        if side == "dst":
+            os.mkdir(f"{top}/{side}/last")
+            put(f"{top}/{side}", "extra", mtime=when)
         settle(f"{top}/{side}", when)
     if IS_ROOT:
         os.chown(top + "/dst", 0, 5)
