@@ -424,17 +424,21 @@ static void set_attrs(struct delivery *d, unsigned flags)
 	attrs_apply(&r->h, &t, d->e, d->req->mode, &st, flags | ATTRS_EXACT);
 }
 
-/* Keeps the old D. -1: the session ends. */
-static int keep_old(struct delivery *d)
+/* Keeps the old D. -1: was said. */
+static int try_keep_old(struct delivery *d)
 {
 	struct recv *r = d->r;
 	struct stat st;
 
 	if (!r->o->backup || (d->req->flags & (RQ_NEW | RQ_NO_BACKUP)) || sb_lstat(r->h.dest, d->dir, d->leaf, &st) < 0)
 		return 0;
-	if (backup_make(&r->h, d->dir, d->leaf, &st, false) == 0)
-		return 0;
-	return rd_fail(r->in, RX_FILEIO, "%s", "");
+	return backup_make(&r->h, d->dir, d->leaf, &st, false) == 0 ? 0 : -1;
+}
+
+/* -1: the session ends. */
+static int keep_old(struct delivery *d)
+{
+	return try_keep_old(d) == 0 ? 0 : rd_fail(d->r->in, RX_FILEIO, "%s", "");
 }
 
 /* The name of D's partial file as the user thinks of it. out: PATH_LIMIT + 1. */
@@ -469,7 +473,9 @@ static enum outcome place_partial(struct delivery *d, bool delayed)
 	struct sb *sb;
 	int rc;
 
-	if (keep_old(d) < 0)
+	if (delayed && try_keep_old(d) < 0)
+		return OUTCOME_FAILED;
+	if (!delayed && keep_old(d) < 0)
 		return OUTCOME_FATAL;
 	rc = partial_name(&r->h, d->dir, d->leaf, &sb, pdir) < 0 ? -ENOENT : sb_rename(sb, pdir, d->leaf, r->h.dest, d->dir, d->leaf, 0);
 	if (rc < 0) {
@@ -524,8 +530,11 @@ static enum outcome good_file(struct delivery *d)
 		return delay(d);
 	if (d->part)
 		return place_partial(d, false);
-	if (keep_old(d) < 0)
+	if (keep_old(d) < 0) {
+		if (r->rx->o->partial_dir && d->literal)
+			partial_keep(&r->h, &r->temp, d->dir, d->leaf);
 		return OUTCOME_FATAL;
+	}
 	if (temp_place(&r->h, &r->temp, d->dir, d->leaf, d->e, d->req->mode) < 0) {
 		if (r->rx->o->partial_dir)
 			partial_keep(&r->h, &r->temp, d->dir, d->leaf);

@@ -426,11 +426,13 @@ PUSH = """
 -rlt --backup-dir=.bak | src/ | dst/ | sgid
 -a --delete --backup-dir=last | src/ | dst/ | sgid
 -a --delete --inplace --backup-dir=last | src/ | dst/ | sgid
+-a -b --suffix={suffix} --delay-updates | src/ | dst/ | sgid
+-a -b --suffix={suffix} --partial-dir=pd | src/ | dst/ | sgid
 -aHin --no-i-r --copy-dest=../alt | src/ | dst/ | groups
 -an --temp-dir=none | src/ | dst/new | empty
 -rtpy --stats --no-W | src/hl/ src/alt/ | dst/odd/
 -aHn --no-i-r --link-dest=../src | src/ | alt/ | groups
-""".strip().splitlines()
+""".replace("{suffix}", 255 * "x").strip().splitlines()
 
 # Where the order of lines is not the same twice (three processes print), lines are compared as a set; the order of
 # what one process prints is compared in these.
@@ -525,7 +527,7 @@ def taken(top, _):
 def sgid(top, _):
     """The destination is set-gid, and holds an empty directory that is deleted before all else."""
     for side, when in (("src", NEW), ("dst", OLD)):
-        put(f"{top}/{side}", "d/e/f", mtime=when)
+        put(f"{top}/{side}", "d/e/f", side.encode() * 300, mtime=when)
         if side == "dst":
             os.mkdir(f"{top}/{side}/last")
             put(f"{top}/{side}", "extra", mtime=when)
@@ -652,6 +654,7 @@ def possible(case, way):
 
 # Lines that are another on purpose (doc/differences.md): a pattern of the way and the case, and one of the lines.
 KNOWN = [
+    ("--suffix=xxx", rb"unlink .*File name too long|error in file IO|pd/f': mtime"),
     ("^push.*-aHii --no-i-r --compare-dest=../alt$", rb"second/r"),
     ("^push-rsh.*--backup-dir=[.][.]/bak", rb"chr|code (0 != )?23"),
     ("--(chown|usermap|groupmap)", rb" setid$"),
