@@ -362,7 +362,8 @@ static int load_value(void *ctx, const struct xattr *x, const uint8_t **value, s
 	if (n == 0)
 		n = read_again(an, x->name);
 	if (n < 0) {
-		sender_complain(an->s, (int)-n, "failed to re-read xattr %s for %s", x->name, place_show_entry(an->s, an->e));
+		/* The list was whole: what there is to delete does not depend on it. */
+		say_errno(SAY_ERROR_XFER, (int)-n, "failed to re-read xattr %s for %s", x->name, place_show_entry(an->s, an->e));
 		return -1;
 	}
 	*value = a->value;
