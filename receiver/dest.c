@@ -298,7 +298,39 @@ static int use_parent(struct rx *rx, const char *path, struct err *err)
 	return 0;
 }
 
-int dest_decide(struct rx *rx, int64_t entries, const struct fent *only, struct err *err)
+/* Where a path leads to, as far as it is there, if the module has rules: a link is no way around them (spec 09 LNK-22e). */
+static void find_real(struct rx *rx, const char *path, char out[PATH_LIMIT + 1])
+{
+	_cleanup_anchor_ struct anchor *a = NULL;
+	_cleanup_sb_ struct sb *sb = NULL;
+	char at[PATH_LIMIT + 1], dir[PATH_LIMIT + 1], real[PATH_LIMIT + 1], leaf[SB_NAME_MAX + 1];
+	const char *name, *rest = "";
+	int rc = -ENOENT;
+
+	memcpy(out, path, strlen(path) + 1);
+	if (!*path || !rx->x->daemon_filter || !rx->x->daemon_filter->name_rules || open_dir(rx, "", LINKS_IN_ROOT, 0, &a) < 0 ||
+	    !(sb = sb_new(a, 4)))
+		return;
+	memcpy(at, path, strlen(path) + 1);
+	while (rc == -ENOENT && *at) {
+		name = split(at, dir);
+		rc = strlen(name) > SB_NAME_MAX ? -ENOENT : sb_resolve_in_root(sb, dir, name, real, leaf);
+		if (rc == -ENOENT) {
+			rest = path + (name - at);
+			memcpy(at, dir, strlen(dir) + 1);
+		}
+	}
+	if (rc == 0 && path_join(dir, real, strcmp(leaf, ".") ? leaf : "") == 0 && path_join(real, dir, rest) == 0)
+		memcpy(out, real, strlen(real) + 1);
+}
+
+static bool hidden(const struct rx *rx, const char *path)
+{
+	return rx->x->daemon_filter && *path &&
+	       (filt_hides_path(rx->x->daemon_filter, path, false) || filt_hides_path(rx->x->daemon_filter, path, true));
+}
+
+static int decide(struct rx *rx, int64_t entries, const struct fent *only, struct err *err)
 {
 	const char *arg = rx->x->arg_count > 0 && *rx->x->args[0] ? rx->x->args[0] : ".";
 	char path[PATH_LIMIT + 1];
@@ -311,8 +343,8 @@ int dest_decide(struct rx *rx, int64_t entries, const struct fent *only, struct 
 		return 0;
 	if (join_arg(rx->x->cwd, arg, path) < 0)
 		return fail_errno(err, RX_FILESELECT, ENAMETOOLONG, "change_dir#1 %s failed", PATH_TEXT(rx, arg));
-	if (rx->x->daemon_filter && *path &&
-	    (filt_hides_path(rx->x->daemon_filter, path, false) || filt_hides_path(rx->x->daemon_filter, path, true)))
+	find_real(rx, path, rx->rules_path);
+	if (hidden(rx, path) || hidden(rx, rx->rules_path))
 		return fail(err, RX_FILESELECT, "ERROR: daemon has excluded destination \"%s\"", arg);
 	rc = open_at(rx, path, 0, &rx->dest);
 	if (rc == 0) {
@@ -349,6 +381,15 @@ int dest_decide(struct rx *rx, int64_t entries, const struct fent *only, struct 
 		return fail_errno(err, RX_FILESELECT, -rc, "ERROR: cannot stat destination %s", PATH_TEXT(rx, path));
 	}
 	return entries > 1 || slash ? make_dest(rx, arg, path, err) : use_parent(rx, path, err);
+}
+
+int dest_decide(struct rx *rx, int64_t entries, const struct fent *only, struct err *err)
+{
+	int rc = decide(rx, entries, only, err);
+
+	if (rc == 0)
+		find_real(rx, rx->dest_path, rx->rules_path);
+	return rc;
 }
 
 /* ---- directories named by options ---- */
@@ -401,7 +442,7 @@ bool dest_hides(const struct rx *rx, const char *side, const char *dir, const ch
 {
 	char base[PATH_LIMIT + 1], path[PATH_LIMIT + 1];
 
-	if (!rx->x->daemon_filter || !rx->x->daemon_filter->name_rules || join_arg(rx->dest_path, side, base) < 0 ||
+	if (!rx->x->daemon_filter || !rx->x->daemon_filter->name_rules || join_arg(rx->rules_path, side, base) < 0 ||
 	    path_join(path, base, dir) < 0 || path_join(base, path, leaf) < 0)
 		return false;
 	collapse(base);

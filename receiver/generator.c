@@ -679,7 +679,7 @@ static int start_filters(struct gen *g, struct err *err)
 	g->files = (struct filt_files){ .ctx = g, .read_file = read_rules };
 	g->root = sb_new(x->root, 8);
 	g->walk = filt_walk_new(x->daemon_filter, x->filter, &g->files, g->rx->budget);
-	if (!g->root || !g->walk || filt_walk_start(g->walk, g->rx->dest_path) < 0)
+	if (!g->root || !g->walk || filt_walk_start(g->walk, g->rx->rules_path) < 0)
 		return fail(err, RX_MALLOC, "cannot set up filters for \"%s\"", g->rx->dest_path);
 	return 0;
 }

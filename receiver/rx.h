@@ -35,6 +35,7 @@ struct rx {
 	struct anchor *dest;           /* destination directory; NULL in a dry run that would have to create it */
 	struct anchor *temp, *partial, *alt[ALT_DEST_MAX];     /* NULL: not given, or (alt) absent */
 	char dest_path[PATH_LIMIT + 1];        /* of dest, relative to x->root */
+	char rules_path[PATH_LIMIT + 1];       /* the same for a module's rules: where links lead */
 	char single[SB_NAME_MAX + 1];  /* name the only entry is written to; "": entries have their own names */
 	bool dest_made;                /* dest was created by this run */
 	const char *partial_rel;       /* relative --partial-dir: one in each directory; NULL: none or absolute */

@@ -2,6 +2,7 @@
  * walk.c - goes through a list and decides, in the order of spec 08 §2, what happens to each entry.
  */
 #include "config.h"
+#include "receiver/dest.h"
 #include "receiver/gen.h"
 
 #include <errno.h>
@@ -106,10 +107,14 @@ static int look(struct gen *g, struct gitem *it)
 	if (rc == -EBADMSG)
 		gen_fail(g, RX_FILEIO, "%s", "");
 	if (rc == 0 && FENT_IS_DIR(it->e) && g->o->keep_dirlinks && S_ISLNK(it->st.st_mode)) {
+		char dir[PATH_LIMIT + 1], leaf[SB_NAME_MAX + 1];
 		struct stat st;
 
 		rc = sb_stat_follow(g->h.dest, it->dir, it->leaf, &st);
-		if (rc == 0 && S_ISDIR(st.st_mode))
+		if (rc == 0 && S_ISDIR(st.st_mode) && g->rx->x->daemon_filter && sb_resolve_in_root(g->h.dest, it->dir, it->leaf, dir, leaf) == 0 &&
+		    dest_hides(g->rx, "", dir, leaf, true))
+			rc = 0;    /* a link to what is hidden stays a link */
+		else if (rc == 0 && S_ISDIR(st.st_mode))
 			it->st = st;
 		else if (rc == -ENOENT || rc == 0)
 			rc = 0;

@@ -288,3 +288,28 @@ def test_what_is_refused_is_told_whatever_else_is_asked_for(work):
                 r = client(["-r", f"--protocol={proto}", *opts.split(), *ends])
                 assert r.returncode and text.encode() in r.stderr, (proto, opts, r.stderr)
         assert not d.wait_idle() and "signal" not in d.read_log()
+
+
+@pytest.mark.parametrize("chroot", ["yes", "no"])
+def test_a_link_is_no_way_to_what_is_hidden(work, chroot):
+    """A destination through a link: judged by where it leads, as a whole and file by file. (The stock daemon goes by the name.)"""
+    for name in ("hid/f", "hid/d/x", "a/b/secret", "a/b/f"):
+        os.makedirs(os.path.dirname(f"{work}/m/{name}"), exist_ok=True)
+        write_file(f"{work}/m/{name}", b"old", mtime=10**9)
+    os.makedirs(work + "/src/kept")
+    for name in ("f", "secret", "kept/f"):
+        write_file(f"{work}/src/{name}", b"new")
+    for link, to in (("l", "hid"), ("l2", "l/d"), ("l3", "a/b"), ("a/kept", "../hid"), ("kept", "hid")):
+        os.symlink(to, f"{work}/m/{link}")
+    module = {"path": work + "/m", "read only": "no", "uid": "0", "gid": "0", "use chroot": chroot, "exclude": "/hid/*** /a/b/secret", "munge symlinks": "no"}
+    with Daemon(work, {"m": module}) as d:
+        for to in ("l/", "l2/", "l2/new/", "l2/f"):
+            r = client(["-a", "--delete", *([work + "/src/f"] if to == "l2/f" else [work + "/src/"]), d.url("m/" + to)])
+            assert r.returncode == 3 and b"daemon has excluded destination" in r.stderr, (to, r.stderr)
+        r = client(["-a", work + "/src/", d.url("m/l3/")])
+        assert r.returncode == 23 and b'refused to receive file "secret"' in r.stderr
+        assert client(["-aK", work + "/src/", d.url("m/")]).returncode == 0
+    for name, data in (("hid/f", b"old"), ("hid/d/x", b"old"), ("a/b/secret", b"old"), ("a/b/f", b"new"), ("kept/f", b"new")):
+        with open(f"{work}/m/{name}", "rb") as f:
+            assert f.read() == data, name
+    assert sorted(os.listdir(work + "/m/hid")) == ["d", "f"]
