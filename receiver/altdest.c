@@ -102,13 +102,19 @@ static OWN_FRAME bool copy_alt(struct gen *g, struct gitem *it, const struct alt
 	return rc == 0;
 }
 
-static void exact_file(struct gen *g, struct gitem *it)
+/* What differs from the exact match goes away. False: it cannot, and is updated instead. */
+static bool exact_file(struct gen *g, struct gitem *it)
 {
-	/* What differs from the exact match goes away. */
-	if (it->exists && !g->rx->dry) {
+	int rc = 0;
+
+	if (!it->exists || g->rx->dry)
+		return true;
+	if (g->o->backup)
 		delete_item(g, it->dir, it->leaf, it->st.st_mode, DEL_MAKE_ROOM);
-		dirs_touched(g, it->parent);
-	}
+	else
+		rc = sb_unlink(g->h.dest, it->dir, it->leaf);
+	dirs_touched(g, it->parent);
+	return rc == 0 || rc == -ENOENT;
 }
 
 /* Nothing is made of it, so others of its hard-link group cannot be linked to it, but it to them. */
@@ -129,7 +135,10 @@ bool alt_file(struct gen *g, struct gitem *it, struct alt_hit *hit)
 	if (hit->dir < 0)
 		return false;
 	if (hit->level == 3 && g->o->alt_dest == ALT_COMPARE) {
-		exact_file(g, it);
+		if (!exact_file(g, it)) {
+			hit->dir = -1;
+			return false;
+		}
 		exact_match(g, it, hit);
 		return true;
 	}

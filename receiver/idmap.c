@@ -316,8 +316,7 @@ uint32_t idview_map(struct idview *v, bool is_group, uint32_t id, bool *settable
 		if (!n)
 			n = learn(m, is_group, id, unnamed);
 		if (n && !n->mapped) {
-			/* Users are only ever mapped for a process that can give files away. */
-			n->to = is_group || m->super ? resolve(m, is_group, id, n->name) : id;
+			n->to = resolve(m, is_group, id, n->name);
 			n->settable = m->super || !is_group || is_our_group(m, n->to);
 			n->mapped = true;
 		}

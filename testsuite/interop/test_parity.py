@@ -448,7 +448,7 @@ USER += ["-a | src src | dst/ | closed", "-aA -M--fake-super | src/ | dst/ | clo
 # ... and what nothing can be made of, or where.
 USER += ["-rlt --copy-dest=../alt -yy | src/alike src/alike2 src/sized src/fuzz.x src/open | dst/ | closed",
          "-rltc --link-dest={remote}../alt | src/alike src/open | dst/ | closed", "-rlt --temp-dir=listed | src/alike src/open | dst/ | closed",
-         "-aA | src/ | dst/ | fifo"]
+         "-aA | src/ | dst/ | fifo", "-aA --usermap=1:3 | src/ | dst/ | fifo"]
 
 
 def empalt(top, template):
