@@ -481,6 +481,20 @@ static int open_here(struct rx *rx, const char *name, struct anchor **out)
 	return open_from(rx, rx->dest ? rx->dest_path : rx->x->cwd, name, 0, out);
 }
 
+/* Something that is no directory is in the middle of the name, or links lead round in a circle: looking at it fails. */
+static bool stat_fails(struct rx *rx, const char *base, const char *name, int rc)
+{
+	_cleanup_anchor_ struct anchor *a = NULL;
+	char path[PATH_LIMIT + 1], dir[PATH_LIMIT + 1];
+
+	if (rc != -ENOTDIR)
+		return rc == -ELOOP;
+	if (join_arg(base, name, path) < 0)
+		return false;
+	split(path, dir);
+	return open_dir(rx, dir, LINKS_REFUSE, 0, &a) == -ENOTDIR;
+}
+
 int dest_backup_path(struct rx *rx, char out[PATH_LIMIT + 1])
 {
 	int rc = join_arg(rx->dest_path, rx->o->backup_dir, out);
@@ -505,6 +519,8 @@ static int open_alt(struct rx *rx, int i, struct err *err)
 	if (rc == 0)
 		return 0;
 	rx->alt[i] = NULL;
+	if (stat_fails(rx, rx->dest_path, name, rc))
+		rc = -ENOENT;
 	if (!rx->dest)
 		collapse(path);
 	if (name[0] == '/')
@@ -523,9 +539,9 @@ static int open_temp(struct rx *rx, struct err *err)
 		return 0;
 	if (rc == -ENOENT)
 		return fail(err, RX_USAGE, "The temp-dir does not exist: %s", rx->o->temp_dir);
-	if (rc == -ENOTDIR || rc == -ELOOP)
+	if (rc == -ENOTDIR && !stat_fails(rx, rx->dest ? rx->dest_path : rx->x->cwd, rx->o->temp_dir, rc))
 		return fail(err, RX_USAGE, "The temp-dir is not a directory: %s", rx->o->temp_dir);
-	return fail_errno(err, RX_FILEIO, -rc, "Failed to stat temp-dir %s", rx->o->temp_dir);
+	return fail(err, RX_FILEIO, "Failed to stat temp-dir %s: %s", rx->o->temp_dir, strerror(-rc));
 }
 
 static int open_partial(struct rx *rx, struct err *err)
@@ -569,6 +585,8 @@ int dest_open_sides(struct rx *rx, struct err *err)
 		if (dest_hides(rx, rx->o->backup_dir, "", "", true))
 			return rejected(err);
 		rc = open_here(rx, rx->o->backup_dir, &a);
+		if (rc == -ENOTDIR && stat_fails(rx, rx->dest ? rx->dest_path : rx->x->cwd, rx->o->backup_dir, rc))
+			return fail(err, RX_FILEIO, "Failed to stat %s: %s", rx->o->backup_dir, strerror(-rc));
 		if (rc == -ENOTDIR)
 			return fail(err, RX_USAGE, "The backup-dir is not a directory: %s", rx->o->backup_dir);
 		rx->backup = rc == 0 ? a : NULL;

@@ -217,9 +217,9 @@ static enum confine_rights side_rights(enum reach_kind kind)
 	return kind == REACH_ALT ? CONFINE_READ : kind == REACH_ALT_LINK ? CONFINE_READ_LINK : CONFINE_WRITE;
 }
 
-/* One side directory, as seen from a base: text is how the receiver will name it. */
+/* One side directory, as seen from a base: text is how the receiver will name it. there: the base is the destination. */
 static int open_side(struct reach *r, const struct reach_item *it, const char *base, const struct anchor *from, const char *rel,
-		     struct err *e)
+		     bool there, struct err *e)
 {
 	char text[PATH_LIMIT + 1];
 	struct anchor *a = NULL;
@@ -235,8 +235,8 @@ static int open_side(struct reach *r, const struct reach_item *it, const char *b
 	}
 	if (rc != -ENOENT)
 		return add_place(r, text, NULL, rc, 0, e);
-	/* Else it would be looked for beneath the destination. */
-	if (it->kind == REACH_TEMP && *it->path != '/' && path_has_dotdot(it->path))
+	/* Else it would be looked for beneath the destination, without links. */
+	if (it->kind == REACH_TEMP && *it->path != '/' && (there || path_has_dotdot(it->path)))
 		return add_place(r, text, NULL, rc, 0, e);
 	if (it->kind != REACH_BACKUP && it->kind != REACH_PARTIAL)
 		return 0;
@@ -253,14 +253,14 @@ static int open_sides(struct reach *r, const struct reach_plan *pl, const struct
 		if (it->kind < REACH_ALT || it->kind > REACH_BACKUP)
 			continue;
 		if (*it->path == '/' || d->at) {
-			rc = open_side(r, it, d->path, *it->path == '/' ? NULL : d->at, it->path, e);
+			rc = open_side(r, it, d->path, *it->path == '/' ? NULL : d->at, it->path, true, e);
 			continue;
 		}
 		/* A new destination, or a file in the parent: which, is known when the list is. */
 		if (d->above && !strncmp(it->path, "../", 3))
-			rc = open_side(r, it, d->path, d->above, it->path[3] ? it->path + 3 : ".", e);
+			rc = open_side(r, it, d->path, d->above, it->path[3] ? it->path + 3 : ".", false, e);
 		if (rc == 0 && d->above)
-			rc = open_side(r, it, d->parent, d->above, it->path, e);
+			rc = open_side(r, it, d->parent, d->above, it->path, false, e);
 	}
 	return rc;
 }

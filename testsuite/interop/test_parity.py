@@ -432,6 +432,10 @@ PUSH = """
 -an --temp-dir=none | src/ | dst/new | empty
 -rtpy --stats --no-W | src/hl/ src/alt/ | dst/odd/
 -aHn --no-i-r --link-dest=../src | src/ | alt/ | groups
+-a --temp-dir=exe/x
+-a -b --backup-dir=exe/x
+-a --link-dest=exe/x
+-a --temp-dir=extralink
 """.replace("{suffix}", 255 * "x").strip().splitlines()
 
 # Where the order of lines is not the same twice (three processes print), lines are compared as a set; the order of
