@@ -89,11 +89,12 @@ static int handed(struct options *p, const struct anchor *root, const char **pat
 {
 	static const char dir[] = "/proc/self/fd/";
 	char below[PATH_LIMIT + 1], text[2 * PATH_LIMIT + 2];
-	const char *number = *path + sizeof dir - 1;
+	const char *number;
 	size_t digits;
 
 	if (!*path || strncmp(*path, dir, sizeof dir - 1) != 0)
 		return 0;
+	number = *path + sizeof dir - 1;
 	digits = strspn(number, "0123456789");
 	if (!digits || digits > 6 || (number[digits] && number[digits] != '/') || anchor_find(root, atoi(number), below) < 0)
 		return 0;
