@@ -315,11 +315,13 @@ int flist_complete(struct flist_set *s)
 	fl->state = arena_alloc(fl->arena, n, 1);
 	fl->walk = arena_alloc(fl->arena, n * sizeof *fl->walk, _Alignof(struct fent *));
 	fl->sorted = s->fmt.wire_order ? arena_alloc(fl->arena, n * sizeof *fl->walk, _Alignof(struct fent *)) : fl->walk;
-	if (!fl->state || !fl->walk || !fl->sorted || flist_sort(s, fl) < 0)
+	if (!fl->state || !fl->walk || !fl->sorted)
 		return -1;
-	memset(fl->state, 0, n);
 	if (s->fmt.wire_order && n)
 		memcpy(fl->sorted, s->wire, n * sizeof *fl->sorted);
+	if (flist_sort(s, fl) < 0)
+		return -1;
+	memset(fl->state, 0, n);
 	flist_mark_duplicates(s, fl);
 	if (add_dirs(s, fl) < 0)
 		return -1;

@@ -143,7 +143,7 @@ struct flist *flist_start(struct flist_set *s, int32_t dir_ndx);
 int flist_complete(struct flist_set *s);
 void flist_abandon(struct flist_set *s);
 
-/* Sorts s->wire into fl->walk, and for a receiving set makes the groups that flist_lookup uses. -1: over budget. */
+/* Sorts s->wire into fl->walk and leaves it in no order; for a receiving set makes the groups that flist_lookup uses. -1: over budget. */
 int flist_sort(struct flist_set *s, struct flist *fl);
 
 /* Receiving: duplicates become holes (spec 02 §8). Sending: marks second directories. */

@@ -17,6 +17,7 @@ struct rec {
 };
 
 #define MIN_RUN 12
+#define PART_MAX ((size_t)32768)       /* records of one sort: they stay in the cache, and take no memory to speak of */
 
 typedef int rec_cmp(const struct rec *a, const struct rec *b, size_t arg);
 
@@ -159,15 +160,11 @@ static inline int cmp_dir(const struct rec *a, const struct rec *b, size_t skip)
 	return slash_cmp(((const struct fent *)a->p)->name + skip, ((const struct fent *)b->p)->name + skip);
 }
 
-/* Sorts entries of one directory and one class. */
-static void sort_leaves(struct fent **v, size_t n, bool dir, struct rec *rec)
+/* How far all names are the same. */
+static size_t common_part(struct fent *const *v, size_t n)
 {
-	struct rec *tmp = rec + n;
-	size_t common;
+	size_t common = strlen(v[0]->name);
 
-	if (n < 2)
-		return;
-	common = strlen(v[0]->name);
 	for (size_t i = 1; i < n && common; i++) {
 		const char *p = v[0]->name, *q = v[i]->name;
 		size_t k = 0;
@@ -176,12 +173,59 @@ static void sort_leaves(struct fent **v, size_t n, bool dir, struct rec *rec)
 			k++;
 		common = k;
 	}
+	return common;
+}
+
+static uint8_t leaf_byte(const struct fent *e, size_t at, bool dir)
+{
+	uint8_t c = (uint8_t)e->name[at];
+
+	return c || !dir ? c : '/';
+}
+
+/* Orders by the byte at `at` alone. */
+static OWN_FRAME void split_leaves(struct fent **v, size_t n, size_t at, bool dir, struct fent **tmp)
+{
+	size_t count[256] = { 0 }, next = 0;
+
+	for (size_t i = 0; i < n; i++)
+		count[leaf_byte(v[i], at, dir)]++;
+	for (unsigned c = 0; c < 256; c++) {
+		size_t k = count[c];
+
+		count[c] = next;
+		next += k;
+	}
+	for (size_t i = 0; i < n; i++)
+		tmp[count[leaf_byte(v[i], at, dir)]++] = v[i];
+	memcpy(v, tmp, n * sizeof *v);
+}
+
+/* Sorts entries of one directory and one class. More than PART_MAX are split at the first byte that differs, time after time: a
+   step is one byte of a name deeper. rec: room for MIN(n, PART_MAX) records and half as many; tmp: n pointers. */
+static void sort_leaves(struct fent **v, size_t n, bool dir, struct rec *rec, struct fent **tmp)
+{
+	size_t common;
+
+	if (n < 2)
+		return;
+	common = common_part(v, n);
+	if (n > PART_MAX) {
+		split_leaves(v, n, common, dir, tmp);
+		for (size_t i = 0, j; i < n; i = j) {
+			for (j = i + 1; j < n && leaf_byte(v[j], common, dir) == leaf_byte(v[i], common, dir); j++)
+				;
+			if (j - i < n) /* else all names are equal */
+				sort_leaves(v + i, j - i, dir, rec, tmp);
+		}
+		return;
+	}
 	for (size_t i = 0; i < n; i++)
 		rec[i] = (struct rec){ leaf_key(v[i]->name + common, dir), v[i] };
 	if (dir)
-		merge_sort(rec, n, tmp, cmp_dir, common + 8);
+		merge_sort(rec, n, rec + n, cmp_dir, common + 8);
 	else
-		merge_sort(rec, n, tmp, cmp_file, common + 8);
+		merge_sort(rec, n, rec + n, cmp_file, common + 8);
 	for (size_t i = 0; i < n; i++)
 		v[i] = rec[i].p;
 }
@@ -309,12 +353,14 @@ static int fill_buckets(struct flist_set *s, struct bucket *b, size_t n, struct 
 		most = MAX(most, b[k].n[LEAF_FILE]);
 		most = MAX(most, b[k].n[LEAF_DIR]);
 	}
+	most = MIN(most, PART_MAX);
 	rec = mem_alloc(s->budget, most + most / 2 + 1, sizeof *rec);
 	if (!rec)
 		return -1;
+	/* Nobody needs the wire order any more. */
 	for (size_t k = 0; k < n; k++) {
-		sort_leaves(v + b[k].at[LEAF_FILE] - b[k].n[LEAF_FILE], b[k].n[LEAF_FILE], false, rec);
-		sort_leaves(v + b[k].at[LEAF_DIR] - b[k].n[LEAF_DIR], b[k].n[LEAF_DIR], true, rec);
+		sort_leaves(v + b[k].at[LEAF_FILE] - b[k].n[LEAF_FILE], b[k].n[LEAF_FILE], false, rec, s->wire);
+		sort_leaves(v + b[k].at[LEAF_DIR] - b[k].n[LEAF_DIR], b[k].n[LEAF_DIR], true, rec, s->wire);
 	}
 	mem_free(s->budget, rec);
 	return 0;

@@ -254,12 +254,29 @@ static void order_holds_for_random_trees(void **state)
 
 static void large_directory_sorts_in_any_input_order(void **state)
 {
-	enum { N = 20000 };
-	static char names[N][64];
-	static const char *list[N];
+	enum { N = 20000, MANY = 70000 }; /* many: more than are sorted at a time */
+	static char names[MANY][64];
+	static const char *list[MANY];
 	struct flist_fmt f = fmt_of(32, false);
+	struct wr_mem many;
+	struct flist *all;
 
 	(void)state;
+	/* Names that begin with one another, some of them twice, in every other place a directory. */
+	for (unsigned i = 0; i < MANY; i++) {
+		snprintf(names[i], 64, "same%.*x%s", (int)(i % 3), i * 7919 % (MANY / 8), i % 2 ? "/" : "");
+		list[i] = names[i];
+	}
+	make_list(32, list, MANY, &many);
+	open_set(&f, true);
+	all = read_mem(&many);
+	assert_non_null(all);
+	for (unsigned i = 1; i < MANY; i++) {
+		int c = fent_compare(all->sorted[i - 1], all->sorted[i], 32);
+
+		assert_true(c < 0 || (c == 0 && all->sorted[i - 1]->size < all->sorted[i]->size));
+	}
+	wr_mem_free(&many);
 	for (int kind = 0; kind < 4; kind++) {
 		struct wr_mem m;
 		struct flist *fl;
