@@ -157,7 +157,9 @@ static int set_times(struct hands *h, const struct target *t, const struct fent 
 {
 	const struct rx *rx = h->rx;
 	struct timespec mt = { e->mtime, (long)e->nsec }, at = { 0, 0 };
-	bool m = attrs_keeps_time(rx, e) && !(flags & ATTRS_NO_MTIME), a = keeps_atime(rx, e);
+	/* What stands for a link is a file: --omit-link-times does not spare it. */
+	bool keeps = attrs_keeps_time(rx, e) || (rx->fake && FENT_IS_LNK(e) && rx->o->times);
+	bool m = keeps && !(flags & ATTRS_NO_MTIME), a = keeps_atime(rx, e);
 	int rc;
 
 	if (flags & ATTRS_ZERO_MTIME) {

@@ -257,8 +257,10 @@ static OWN_FRAME void drop_partial(struct gen *g, const struct gitem *it)
 {
 	struct basis part;
 
-	if (find_partial(g, it, &part))
+	if (find_partial(g, it, &part)) {
 		partial_cleanup(&g->h, it->dir, it->leaf, true);
+		dirs_touched(g, it->parent);
+	}
 }
 
 static OWN_FRAME void stat_failed(struct gen *g, struct gitem *it)

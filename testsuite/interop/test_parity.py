@@ -432,6 +432,9 @@ PUSH = """
 -an --temp-dir=none | src/ | dst/new | empty
 -rtpy --stats --no-W | src/hl/ src/alt/ | dst/odd/
 -aHn --no-i-r --link-dest=../src | src/ | alt/ | groups
+-a --partial-dir=pd | src/ | dst/ | sgid
+-aJ -M--fake-super
+-aJ -M--fake-super | src/ | dst/ | empty
 -a --temp-dir=exe/x
 -a -b --backup-dir=exe/x
 -a --link-dest=exe/x
@@ -532,8 +535,10 @@ def sgid(top, _):
     """The destination is set-gid, and holds an empty directory that is deleted before all else."""
     for side, when in (("src", NEW), ("dst", OLD)):
         put(f"{top}/{side}", "d/e/f", side.encode() * 300, mtime=when)
+        put(f"{top}/{side}", "q/same", b"same", mtime=NEW)
         if side == "dst":
             os.mkdir(f"{top}/{side}/last")
+            put(f"{top}/{side}", "q/pd/same", b"part", mtime=when)
             put(f"{top}/{side}", "extra", mtime=when)
         settle(f"{top}/{side}", when)
     if IS_ROOT:
