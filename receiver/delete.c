@@ -63,6 +63,24 @@ static mode_t type_mode(unsigned char type)
 	}
 }
 
+/* `ignore nonreadable`: as if it were not there. */
+static OWN_FRAME bool unreadable(struct gen *g, const char *dir, const char *leaf, mode_t mode)
+{
+	struct sb_dir *d;
+	int rc = 0;
+
+	if (S_ISDIR(mode)) {
+		rc = sb_opendir(g->h.dest, dir, leaf, 0, &d, NULL);
+		if (rc == 0)
+			sb_closedir(d);
+	} else if (S_ISREG(mode)) {
+		rc = sb_open_read(g->h.dest, dir, leaf, 0, NULL);
+		if (rc >= 0)
+			close(rc);
+	}
+	return rc == -EACCES || rc == -EPERM;
+}
+
 /* dir as it is to be scanned ("" = the destination); dev: device that its subdirectories must be on with -x. */
 static int scan_dir(struct gen *g, const char *dir, struct scan *s)
 {
@@ -95,6 +113,8 @@ static int scan_dir(struct gen *g, const char *dir, struct scan *s)
 			s->kept = true;
 			continue;
 		}
+		if (g->o->ignore_nonreadable && g->rx->euid && unreadable(g, dir, ent.name, e.mode))
+			continue;
 		if (!s->arena)
 			s->arena = arena_new(s->budget, 8192);
 		p = s->arena ? mem_grow(s->budget, s->v, &s->cap, s->n + 1, sizeof *p) : NULL;

@@ -42,6 +42,7 @@ ROWS = [
     ("gid_star", "uid = nobody; gid = *", PULL, ""),
     ("unreadable", "uid = nobody; gid = nogroup; ignore nonreadable = yes", PULL, ""),
     ("unreadable_asked", "uid = nobody; gid = nogroup; ignore nonreadable = yes", PULL, "-- s*"),
+    ("unreadable_push", WRITE + "uid = nobody; gid = nogroup; ignore nonreadable = yes", PUSH, "--delete"),
     ("ignore_errors", "uid = nobody; gid = nogroup; ignore errors = yes", PULL, "--delete"),
     ("read_only", "", PUSH, ""),
     ("write_only", WRITE + "write only = yes", PULL, ""),
@@ -154,8 +155,8 @@ class Side:
             if action == PUSH:
                 os.makedirs(path + "/tmpdir")
                 write_file(path + "/tmpdir/b.c", b"data/b.c" * 9, mtime=10**9)
-                for old in ("old.o", "old.c", "plain"):
-                    write_file(os.path.join(path, old), old.encode(), mtime=10**8)
+                for old in ("old.o", "old.c", "plain", "old.secret"):
+                    write_file(os.path.join(path, old), old.encode(), 0o600 if old == "old.secret" else 0o644, mtime=10**8)
                 for d in (path + "/tmpdir", path):
                     os.utime(d, (10**8, 10**8))
             m = {"path": path, "uid": "0", "gid": "0"}
