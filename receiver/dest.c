@@ -299,7 +299,7 @@ static int use_parent(struct rx *rx, const char *path, struct err *err)
 }
 
 /* Where a path leads to, as far as it is there, if the module has rules: a link is no way around them (spec 09 LNK-22e). */
-static void find_real(struct rx *rx, const char *path, char out[PATH_LIMIT + 1])
+static OWN_FRAME void find_real(struct rx *rx, const char *path, char out[PATH_LIMIT + 1])
 {
 	_cleanup_anchor_ struct anchor *a = NULL;
 	_cleanup_sb_ struct sb *sb = NULL;

@@ -125,6 +125,8 @@ bool partial_hidden(struct hands *h, const char *dir, const char *leaf)
 	const char *rel = h->rx->partial_rel;
 	char path[PATH_LIMIT + 1];
 
+	if (!h->rx->x->daemon_filter)
+		return false;
 	if (!rel)
 		return dest_hides(h->rx, h->rx->o->partial_dir, "", leaf, false);
 	return path_join(path, dir, rel) == 0 && dest_hides(h->rx, "", path, leaf, false);

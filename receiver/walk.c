@@ -94,6 +94,14 @@ static bool hidden_by_daemon(struct gen *g, struct gitem *it)
 	return true;
 }
 
+/* Such a link stays one, whatever -K says. */
+static OWN_FRAME bool leads_to_hidden(struct gen *g, const struct gitem *it)
+{
+	char dir[PATH_LIMIT + 1], leaf[SB_NAME_MAX + 1];
+
+	return sb_resolve_in_root(g->h.dest, it->dir, it->leaf, dir, leaf) == 0 && dest_hides(g->rx, "", dir, leaf, true);
+}
+
 static int look(struct gen *g, struct gitem *it)
 {
 	unsigned flags = g->dirs[it->parent].flags;
@@ -107,13 +115,11 @@ static int look(struct gen *g, struct gitem *it)
 	if (rc == -EBADMSG)
 		gen_fail(g, RX_FILEIO, "%s", "");
 	if (rc == 0 && FENT_IS_DIR(it->e) && g->o->keep_dirlinks && S_ISLNK(it->st.st_mode)) {
-		char dir[PATH_LIMIT + 1], leaf[SB_NAME_MAX + 1];
 		struct stat st;
 
 		rc = sb_stat_follow(g->h.dest, it->dir, it->leaf, &st);
-		if (rc == 0 && S_ISDIR(st.st_mode) && g->rx->x->daemon_filter && sb_resolve_in_root(g->h.dest, it->dir, it->leaf, dir, leaf) == 0 &&
-		    dest_hides(g->rx, "", dir, leaf, true))
-			rc = 0;    /* a link to what is hidden stays a link */
+		if (rc == 0 && S_ISDIR(st.st_mode) && g->rx->x->daemon_filter && leads_to_hidden(g, it))
+			rc = 0;
 		else if (rc == 0 && S_ISDIR(st.st_mode))
 			it->st = st;
 		else if (rc == -ENOENT || rc == 0)
