@@ -2,6 +2,7 @@
  * delete.c - deleting what the sender does not have, and what is in the way (spec 08 §4, §16; 04 §14).
  */
 #include "config.h"
+#include "receiver/dest.h"
 #include "receiver/gen.h"
 
 #include <dirent.h>
@@ -109,7 +110,8 @@ static int scan_dir(struct gen *g, const char *dir, struct scan *s)
 			e.mount = g->o->one_fs && S_ISDIR(st.st_mode) && st.st_dev != self.st_dev;
 		}
 		e.is_dir = (e.mode & S_IFMT) == S_IFDIR;
-		if (g->walk && path_join(path, dir, ent.name) == 0 && filt_excluded(g->walk, path, e.is_dir)) {
+		if (g->walk && path_join(path, dir, ent.name) == 0 && (filt_excluded(g->walk, path, e.is_dir) ||
+		    (g->rx->x->daemon_filter && dest_follows(g->rx) && dest_hides(g->rx, "", dir, ent.name, e.is_dir)))) {
 			s->kept = true;
 			continue;
 		}

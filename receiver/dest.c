@@ -438,15 +438,23 @@ static void clamp(char *path)
 	*out = 0;
 }
 
-bool dest_hides(const struct rx *rx, const char *side, const char *dir, const char *leaf, bool is_dir)
+bool dest_hides(struct rx *rx, const char *side, const char *dir, const char *leaf, bool is_dir)
 {
 	char base[PATH_LIMIT + 1], path[PATH_LIMIT + 1];
+	const struct filter_list *rules = rx->x->daemon_filter;
 
-	if (!rx->x->daemon_filter || !rx->x->daemon_filter->name_rules || join_arg(rx->rules_path, side, base) < 0 ||
-	    path_join(path, base, dir) < 0 || path_join(base, path, leaf) < 0)
+	if (!rules || !rules->name_rules || join_arg(rx->rules_path, side, path) < 0 || path_join(base, path, dir) < 0)
 		return false;
 	collapse(base);
-	return *base && filt_hides_path(rx->x->daemon_filter, base, is_dir);
+	if (path_join(path, base, leaf) == 0 && *path && filt_hides_path(rules, path, is_dir))
+		return true;
+	find_real(rx, base, path);
+	return path_join(base, path, leaf) == 0 && *base && filt_hides_path(rules, base, is_dir);
+}
+
+bool dest_follows(const struct rx *rx)
+{
+	return tree_links(rx) != LINKS_REFUSE;
 }
 
 static int rejected(struct err *err)
@@ -533,8 +541,11 @@ static int open_alt(struct rx *rx, int i, struct err *err)
 
 static int open_temp(struct rx *rx, struct err *err)
 {
-	int rc = open_here(rx, rx->o->temp_dir, &rx->temp);
+	int rc;
 
+	if (!rx->o->module_temp_dir && dest_hides(rx, rx->o->temp_dir, "", "", true))
+		return rejected(err);
+	rc = open_here(rx, rx->o->temp_dir, &rx->temp);
 	if (rc == 0)
 		return 0;
 	if (rc == -ENOENT)
@@ -564,7 +575,7 @@ struct anchor *dest_partial_anchor(struct rx *rx, bool make)
 	struct anchor *a;
 
 	pthread_mutex_lock(&rx->backup_lock);
-	if (make && !rx->partial && open_side(rx, rx->o->partial_dir, ANCHOR_CREATE | ANCHOR_PRIVATE, &rx->partial) < 0)
+	if (make && !rx->partial && !dest_hides(rx, rx->o->partial_dir, "", "", true) && open_side(rx, rx->o->partial_dir, ANCHOR_CREATE | ANCHOR_PRIVATE, &rx->partial) < 0)
 		rx->partial = NULL;
 	a = rx->partial;
 	pthread_mutex_unlock(&rx->backup_lock);
@@ -611,7 +622,9 @@ int dest_backup_anchor(struct rx *rx, struct anchor **out)
 		rx->backup = NULL;
 		again = *name != '/';
 	}
-	if (!rx->backup)
+	if (!rx->backup && dest_hides(rx, name, "", "", true))
+		rc = -EPERM;
+	else if (!rx->backup)
 		rc = again ? anchor_sub(&rx->backup, rx->dest, name, LINKS_REFUSE, LINKS_REFUSE, ANCHOR_CREATE_PARENTS) :
 			     open_side(rx, name, ANCHOR_CREATE_PARENTS, &rx->backup);
 	if (rc < 0)

@@ -25,7 +25,9 @@ int dest_open_device(const struct rx *rx, const char *dir, const char *leaf, boo
 int dest_open_file(struct rx *rx, const char *name);
 
 /* Do the module's rules hide dir/leaf of a directory that an option names? */
-bool dest_hides(const struct rx *rx, const char *side, const char *dir, const char *leaf, bool is_dir);
+bool dest_hides(struct rx *rx, const char *side, const char *dir, const char *leaf, bool is_dir);
+/* May names of the list run through links (-K)? */
+bool dest_follows(const struct rx *rx);
 
 /* Where --backup-dir is, relative to the root. */
 int dest_backup_path(struct rx *rx, char out[PATH_LIMIT + 1]);

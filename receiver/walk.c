@@ -73,6 +73,17 @@ bool walk_enter(struct gen *g, const struct fent *e)
 
 /* ---- looking ---- */
 
+/* A name that runs through a link to what the module's rules hide. */
+static OWN_FRAME bool linked_to_hidden(struct gen *g, const char *name, bool is_dir)
+{
+	const char *slash = strrchr(name, '/');
+	char dir[PATH_LIMIT + 1];
+
+	memcpy(dir, name, slash ? (size_t)(slash - name) : 0);
+	dir[slash ? slash - name : 0] = '\0';
+	return dest_hides(g->rx, "", dir, slash ? slash + 1 : name, is_dir);
+}
+
 static bool hidden_by_daemon(struct gen *g, struct gitem *it)
 {
 	bool is_dir = FENT_IS_DIR(it->e);
@@ -84,7 +95,7 @@ static bool hidden_by_daemon(struct gen *g, struct gitem *it)
 		memcpy(name, g->rx->single, strlen(g->rx->single) + 1);
 	else
 		fent_path(it->e, name);
-	if (!filt_daemon_excluded(g->walk, name, is_dir))
+	if (!filt_daemon_excluded(g->walk, name, is_dir) && !(dest_follows(g->rx) && linked_to_hidden(g, name, is_dir)))
 		return false;
 	say(SAY_ERROR_XFER, "ERROR: daemon refused to receive %s \"%s\"", is_dir ? "directory" : "file", name);
 	if (is_dir) {

@@ -124,8 +124,10 @@ static void apply_policy(struct session *s, const struct session_start *st)
 		o->timeout = (unsigned)m->timeout;
 	if (m->bwlimit && (!o->bwlimit || m->bwlimit < o->bwlimit))
 		o->bwlimit = m->bwlimit;
-	if (!o->temp_dir && m->temp_dir && *m->temp_dir)
+	if (!o->temp_dir && m->temp_dir && *m->temp_dir) {
 		o->temp_dir = m->temp_dir;
+		o->module_temp_dir = true;
+	}
 }
 
 static int check_direction(struct session *s, const struct session_policy *m, const struct options *p)

@@ -64,6 +64,7 @@ struct xfer_opts {
 	const char *checksum_choice;            /* explicit choice or NULL */
 	bool partial, delay_updates;
 	const char *partial_dir, *temp_dir;     /* NULL: none */
+	bool module_temp_dir;                   /* temp_dir is the module's own */
 	bool backup;
 	const char *backup_dir, *suffix;        /* suffix never NULL when backup is on */
 	unsigned bwlimit;                       /* KiB/s; 0 = none */

@@ -297,10 +297,10 @@ def test_a_link_is_no_way_to_what_is_hidden(work, chroot):
     for name in ("hid/f", "hid/d/x", "a/b/secret", "a/b/f"):
         os.makedirs(os.path.dirname(f"{work}/m/{name}"), exist_ok=True)
         write_file(f"{work}/m/{name}", b"old", mtime=10**9)
-    os.makedirs(work + "/src/kept")
-    for name in ("f", "secret", "kept/f"):
+    for name in ("f", "secret", "kept/f", "l3/secret", "l3/f", "l4/f"):
+        os.makedirs(os.path.dirname(f"{work}/src/{name}"), exist_ok=True)
         write_file(f"{work}/src/{name}", b"new")
-    for link, to in (("l", "hid"), ("l2", "l/d"), ("l3", "a/b"), ("a/kept", "../hid"), ("kept", "hid")):
+    for link, to in (("l", "hid"), ("l2", "l/d"), ("l3", "a/b"), ("a/kept", "../hid"), ("kept", "hid"), ("l4", "a/b")):
         os.symlink(to, f"{work}/m/{link}")
     module = {"path": work + "/m", "read only": "no", "uid": "0", "gid": "0", "use chroot": chroot, "exclude": "/hid/*** /a/b/secret", "munge symlinks": "no"}
     with Daemon(work, {"m": module}) as d:
@@ -309,7 +309,11 @@ def test_a_link_is_no_way_to_what_is_hidden(work, chroot):
             assert r.returncode == 3 and b"daemon has excluded destination" in r.stderr, (to, r.stderr)
         r = client(["-a", work + "/src/", d.url("m/l3/")])
         assert r.returncode == 23 and b'refused to receive file "secret"' in r.stderr
-        assert client(["-aK", work + "/src/", d.url("m/")]).returncode == 0
+        for opts in (["-b", "--backup-dir=/l"], ["-b", "--backup-dir=l2"], ["--temp-dir=l"], ["--partial-dir=/l"], ["--copy-dest=l"]):
+            r = client(["-a", *opts, work + "/src/", d.url("m/")])
+            assert r.returncode in (1, 4) and b"rejected by the server" in r.stderr, (opts, r.stderr)
+        r = client(["-aK", "--delete", "--partial-dir=l", work + "/src/", d.url("m/")])
+        assert r.returncode == 23 and b'refused to receive file "l3/secret"' in r.stderr
     for name, data in (("hid/f", b"old"), ("hid/d/x", b"old"), ("a/b/secret", b"old"), ("a/b/f", b"new"), ("kept/f", b"new")):
         with open(f"{work}/m/{name}", "rb") as f:
             assert f.read() == data, name
