@@ -575,7 +575,8 @@ struct anchor *dest_partial_anchor(struct rx *rx, bool make)
 	struct anchor *a;
 
 	pthread_mutex_lock(&rx->backup_lock);
-	if (make && !rx->partial && !dest_hides(rx, rx->o->partial_dir, "", "", true) && open_side(rx, rx->o->partial_dir, ANCHOR_CREATE | ANCHOR_PRIVATE, &rx->partial) < 0)
+	if (make && !rx->partial && !dest_hides(rx, rx->o->partial_dir, "", "", true) &&
+	    open_side(rx, rx->o->partial_dir, ANCHOR_CREATE | ANCHOR_PRIVATE, &rx->partial) < 0)
 		rx->partial = NULL;
 	a = rx->partial;
 	pthread_mutex_unlock(&rx->backup_lock);
