@@ -222,13 +222,34 @@ void dirs_touch_up(struct gen *g, uint32_t dir, bool last)
 	d->flags &= (uint16_t)~GD_TIME;
 }
 
-void dirs_finish(struct gen *g)
+/* The backups may have gone into one of the list's; late deletions may have made their directory there. */
+static void touched_by_backups(struct gen *g, const char *name)
 {
-	/* The backups may have gone into one of the list's. */
-	uint32_t n = g->o->backup && g->o->backup_dir ? dirs_find(g, g->o->backup_dir) : NO_DIR;
+	bool late = g->deletions && (g->delete_when == DELETE_AFTER || g->delete_when == DELETE_DELAY);
+	char path[PATH_LIMIT + 1];
+	size_t len = strlen(name);
+	uint32_t n = dirs_find(g, name);
 
 	if (n != NO_DIR)
 		dirs_touched(g, n);
+	if (!late || *name == '/' || len > PATH_LIMIT)
+		return;
+	memcpy(path, name, len + 1);
+	do {
+		path[len] = 0;
+		n = dirs_find(g, path);
+		if (n != NO_DIR)
+			dirs_touched(g, n);
+		while (len && path[len] != '/')
+			len--;
+	} while (len);
+	dirs_touched(g, 0);
+}
+
+void dirs_finish(struct gen *g)
+{
+	if (g->o->backup && g->o->backup_dir)
+		touched_by_backups(g, g->o->backup_dir);
 	for (size_t i = 0; i < g->ndirs; i++)
 		dirs_touch_up(g, (uint32_t)i, true);
 }

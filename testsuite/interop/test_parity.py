@@ -433,6 +433,7 @@ PUSH = """
 -rtpy --stats --no-W | src/hl/ src/alt/ | dst/odd/
 -aHn --no-i-r --link-dest=../src | src/ | alt/ | groups
 -a --partial-dir=pd | src/ | dst/ | sgid
+-a --existing --size-only --max-size=0 --delete-after --backup-dir=.bak -f 'P /extra' -f 'P /last' | src/ | dst/ | sgid
 -aJ -M--fake-super
 -aJ -M--fake-super | src/ | dst/ | empty
 -a --temp-dir=exe/x
