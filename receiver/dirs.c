@@ -214,9 +214,9 @@ void dirs_touch_up(struct gen *g, uint32_t dir, bool last)
 		struct timespec mt = { d->e->mtime, (long)d->e->nsec };
 		struct stat st;
 
-		/* What did not change it, and a peer that knows whole seconds only, leave it as it is.
+		/* A peer that knows whole seconds only leaves one of that second as it is.
 		   A directory of somebody else: rsync does not tell it here either. */
-		if ((d->flags & GD_NEW) || sb_lstat(g->h.dest, name, ".", &st) < 0 || !same_time(g->rx, d->e, &st))
+		if ((d->flags & GD_NEW) || g->p->version >= 31 || sb_lstat(g->h.dest, name, ".", &st) < 0 || !same_time(g->rx, d->e, &st))
 			(void)sb_utimes(g->h.dest, name, ".", NULL, &mt);
 	}
 	d->flags &= (uint16_t)~GD_TIME;

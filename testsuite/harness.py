@@ -208,6 +208,12 @@ class Daemon:
             assert not left, f"processes left behind: {left}\n{self.read_log()}"
 
 
+def half_close(s):
+    """Nothing more is sent. The daemon may have ended the connection before."""
+    with contextlib.suppress(OSError):
+        s.shutdown(socket.SHUT_WR)
+
+
 def client(args, version="3.5.0", proto=None, cwd=None, env=None, timeout=None, user=None):
     """Runs a stock client; returns CompletedProcess with bytes output."""
     cmd = [CLIENTS[version]]

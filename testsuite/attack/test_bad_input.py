@@ -404,11 +404,11 @@ def test_like_stock(work, part):
 
 
 def pss(d):
-    """kB of the daemon and what it has started."""
+    """kB of the daemon and what it has started, program text left out: others may share it, and cease to."""
     total = 0
     for pid in [d.proc.pid, *d.sessions()]:
         with open(f"/proc/{pid}/smaps_rollup") as f:
-            total += int(re.search(r"^Pss:\s+(\d+)", f.read(), re.M)[1])
+            total += int(re.search(r"^Pss_Anon:\s+(\d+)", f.read(), re.M)[1])
     return total
 
 

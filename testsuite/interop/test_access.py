@@ -13,7 +13,7 @@ import subprocess
 import threading
 
 import pytest
-from harness import CLIENTS, Daemon, IS_ROOT, KEDGE, LIMIT, STOCK_350, client, preloaded, rest, wait_for, write_file
+from harness import CLIENTS, Daemon, IS_ROOT, KEDGE, LIMIT, STOCK_350, client, half_close, preloaded, rest, wait_for, write_file
 
 pytestmark = pytest.mark.slow  # many processes: left out under the sanitizers
 
@@ -156,7 +156,7 @@ def test_names_of_modules(work, data):
                 with d.connect() as s:
                     s.settimeout(LIMIT)
                     s.sendall(HELLO + name.encode() + b"\n")
-                    s.shutdown(socket.SHUT_WR)
+                    half_close(s)
                     text = rest(s)
                 answers[name] = re.sub(rb"(@RSYNCD: OK\n).*", rb"\1", text.partition(b"\n")[2], flags=re.S)
             answers["listing"] = client([d.url()]).stdout
@@ -196,7 +196,7 @@ def test_greetings(work, data, args):
                 with d.connect(LIMIT) as s:
                     with contextlib.suppress(ConnectionError):
                         s.sendall(text)
-                        s.shutdown(socket.SHUT_WR)
+                        half_close(s)
                     said[name] = re.sub(rb"AUTHREQD (\S+)", lambda m: b"AUTHREQD %d" % len(m[1]), rest(s))
                 d.wait_idle()
             said["log"] = [x for x in plain(d.read_log()) if "auth failed" in x]
@@ -261,7 +261,7 @@ def test_names_of_addresses(named, row):
                 continue
             with d.connect(LIMIT) as s:
                 s.sendall(HELLO + m.encode() + b"\n")
-                s.shutdown(socket.SHUT_WR)
+                half_close(s)
                 said[m] = rest(s).partition(b"\n")[2].partition(b"\n")[0]
         d.wait_idle()
         text = ""
@@ -335,7 +335,7 @@ def test_proxy_headers(work, data):
                 with d.connect(LIMIT) as s:
                     with contextlib.suppress(ConnectionError):
                         s.sendall(header + HELLO + b"#list\n")
-                        s.shutdown(socket.SHUT_WR)
+                        half_close(s)
                     got = rest(s)
                 d.wait_idle()
                 who = re.findall(r"connect from UNDETERMINED \((.*)\)", d.read_log()[before:])

@@ -1,11 +1,10 @@
 """The daemon before a transfer: listing, motd, authentication, access, errors in rsync's words."""
 import contextlib
 import os
-import socket
 import time
 
 import pytest
-from harness import CLIENTS, Daemon, IS_ROOT, KEDGE, STOCK_350, at_once, client, rest, same, write_file
+from harness import CLIENTS, Daemon, IS_ROOT, KEDGE, STOCK_350, at_once, client, half_close, rest, same, write_file
 
 IDS = {"uid": 0, "gid": 0} if IS_ROOT else {}
 
@@ -175,7 +174,7 @@ def test_too_many_arguments(work, data, secluded):
                 with d.connect() as s:
                     with contextlib.suppress(ConnectionError):
                         s.sendall(b"@RSYNCD: 31.0 md5\nm\n" + args)
-                        s.shutdown(socket.SHUT_WR)
+                        half_close(s)
                     # More than the greeting comes once the arguments were taken.
                     assert (len(rest(s)) > 60) == (count == 15998), (binary, count)
             assert not d.wait_idle()
@@ -254,7 +253,7 @@ def test_cut_at_any_byte(work, data):
             with d.connect() as s:
                 s.sendall(stream[:cut])
                 time.sleep(0.005)
-                s.shutdown(socket.SHUT_WR)
+                half_close(s)
                 rest(s)
         assert not d.wait_idle(30)
         assert os.listdir(up) == []

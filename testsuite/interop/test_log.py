@@ -8,7 +8,7 @@ import socket
 import stat
 
 import pytest
-from harness import Daemon, IS_ROOT, KEDGE, LIMIT, STOCK_350, client, rest, settle, write_file
+from harness import Daemon, IS_ROOT, KEDGE, LIMIT, STOCK_350, client, half_close, rest, settle, write_file
 
 IDS = {"uid": 0, "gid": 0} if IS_ROOT else {}
 T0 = 1_600_000_000 * 10**9
@@ -215,7 +215,7 @@ def test_what_a_client_says_cannot_forge_lines(work):
                          b"m\n--server\0--sender\0-e.LsfxCI\0.\0m/" + EVIL + b"\n" + EVIL + b"\0\0"):
                 with d.connect(LIMIT) as s:
                     s.sendall(b"@RSYNCD: 31.0 md5\n" + text + b"\n")
-                    s.shutdown(socket.SHUT_WR)
+                    half_close(s)
                     rest(s)
                 d.wait_idle()
             with open(d.log, "rb") as f:

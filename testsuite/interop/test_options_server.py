@@ -2,13 +2,12 @@
 import os
 import re
 import shutil
-import socket
 import struct
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from harness import Daemon, IS_ROOT, KEDGE, STOCK_350, client, rsh
+from harness import Daemon, IS_ROOT, KEDGE, STOCK_350, client, half_close, rsh
 
 IDS = {"uid": 0, "gid": 0} if IS_ROOT else {}
 
@@ -129,7 +128,7 @@ def verdict_daemon(daemon, role, words):
             break
     args = ["--server", *role, "-re.iLsfxC", *words, ".", "m/"]
     s.sendall(b"".join(a.encode() + b"\0" for a in args) + b"\0")
-    s.shutdown(socket.SHUT_WR)
+    half_close(s)
     try:
         data = f.read()
     except ConnectionResetError:

@@ -1,5 +1,6 @@
 """Stock client pushes to kedge over TCP."""
 import os
+import time
 
 import pytest
 from harness import CLIENTS, Daemon, IS_ROOT, client, make_tree, mutate_tree, same
@@ -51,3 +52,17 @@ def test_update_with(work, tree, dst, opts):
         r = client(["-a", *when, *opts, tree + "/", d.url("m/")])
         assert r.returncode == 0, r.stderr
         same(tree, dst)
+
+
+def test_directory_of_this_second(work, dst):
+    """One that changed in the same second gets the rest of its time as well."""
+    src = os.path.join(work, "src")
+    os.mkdir(src)
+    with open(src + "/new", "w"):
+        pass
+    with Daemon(work, module(dst)) as d:
+        time.sleep(max(0, time.time() % 1 - 0.4))
+        os.utime(src, ns=(0, int(time.time()) * 10**9 + 123456789))
+        r = client(["-a", src + "/", d.url("m/")])
+        assert (r.returncode, r.stderr) == (0, b"")
+        assert os.stat(dst).st_mtime_ns == os.stat(src).st_mtime_ns
