@@ -188,6 +188,8 @@ static int wait_readable(struct conn *c)
 		ms = ms < 0 ? (int)left : (int)MIN((int64_t)ms, left);
 	}
 	ack_little(c);
+	if (c->on_wait)
+		c->on_wait(c->on_msg_ctx);
 	n = poll(pfd, 2, ms);
 	if (n < 0 && errno != EINTR)
 		return rd_fail(&c->in, RX_SOCKETIO, "rsync: [%s] poll: %s (%d)", say_role(), strerror(errno), errno);

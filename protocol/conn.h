@@ -51,6 +51,7 @@ struct conn {
 	/* Called for each message frame; returns 0, or -1 after rd_fail(&conn->in, ...). */
 	int (*on_msg)(void *ctx, unsigned code, const uint8_t *data, size_t len);
 	void *on_msg_ctx;
+	void (*on_wait)(void *ctx);    /* NULL, or called with on_msg_ctx before the reading thread sleeps for input */
 
 	/* Output: owned by the writing thread. */
 	struct wr out;

@@ -58,7 +58,7 @@ void queue_done(struct queue *q)
 	pthread_mutex_destroy(&q->lock);
 }
 
-int queue_push(struct queue *q, const void *rec)
+static int append(struct queue *q, const void *rec)
 {
 	struct qchunk *c = q->tail;
 	uint32_t n = atomic_load_explicit(&c->filled, memory_order_relaxed);
@@ -75,9 +75,35 @@ int queue_push(struct queue *q, const void *rec)
 	memcpy(c->data + n * q->size, rec, q->size);
 	/* Sequentially consistent, against the sleeper that sets its flag and then looks. */
 	atomic_store(&c->filled, n + 1);
+	return 0;
+}
+
+int queue_push(struct queue *q, const void *rec)
+{
+	if (append(q, rec) < 0)
+		return -1;
+	q->unsaid = 0;
 	if (atomic_load(&q->sleeping))
 		queue_kick(q);
 	return 0;
+}
+
+int queue_push_lazily(struct queue *q, const void *rec)
+{
+	if (append(q, rec) < 0)
+		return -1;
+	if (++q->unsaid >= QUEUE_LAZY)
+		queue_flush(q);
+	return 0;
+}
+
+void queue_flush(struct queue *q)
+{
+	if (!q->unsaid)
+		return;
+	q->unsaid = 0;
+	if (atomic_load(&q->sleeping))
+		queue_kick(q);
 }
 
 void *queue_peek(struct queue *q)

@@ -4,7 +4,7 @@
  *
  * A record is copied in and out; its pointers change owner with it. Pushing never blocks.
  * The consumer sleeps in queue_wait() only when it has nothing else to do, and only then does
- * the producer signal it.
+ * the producer signal it; for what is not urgent, once for many.
  */
 #ifndef RECEIVER_QUEUE_H
 #define RECEIVER_QUEUE_H
@@ -20,6 +20,7 @@ struct queue {
 	size_t size;                   /* bytes of a record */
 	struct budget *budget;
 	struct qchunk *tail;           /* producer's */
+	uint32_t unsaid;               /* producer's: records pushed lazily that no sleeper was woken for */
 	struct qchunk *head;           /* consumer's */
 	uint32_t taken;                /* consumer's: records of head already popped */
 	atomic_bool sleeping, kicked;
@@ -33,6 +34,13 @@ void queue_done(struct queue *q);  /* NULL-safe after a zeroed struct; records l
 
 /* Producer. -1 when over budget: the record was not taken. */
 int queue_push(struct queue *q, const void *rec) NODISCARD;
+
+/* As queue_push, for records that may wait: a sleeper is woken for the QUEUE_LAZY-th of them only, or by queue_flush(). */
+#define QUEUE_LAZY 64
+int queue_push_lazily(struct queue *q, const void *rec) NODISCARD;
+
+/* Producer, before it sleeps for something else: what was pushed lazily waits no longer. */
+void queue_flush(struct queue *q);
 
 /* Consumer: the first record, or NULL if there is none. Valid until queue_pop. */
 void *queue_peek(struct queue *q);

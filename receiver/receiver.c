@@ -21,13 +21,20 @@
 int recv_event(struct recv *r, enum ev_kind kind, int32_t ndx, struct flist *fl)
 {
 	struct event ev = { kind, ndx, fl };
+	/* What is done: the generator has other things to do, or waits for all of it. */
+	bool late = kind == EV_OK || kind == EV_VALUES;
 
-	if (queue_push(&r->rx->events, &ev) < 0)
+	if ((late ? queue_push_lazily(&r->rx->events, &ev) : queue_push(&r->rx->events, &ev)) < 0)
 		return rd_fail(r->in, RX_MALLOC, "out of memory for events");
 	return 0;
 }
 
 /* ---- messages from the peer ---- */
+
+static void on_wait(void *ctx)
+{
+	queue_flush(&((struct recv *)ctx)->rx->events);
+}
 
 static int on_message(void *ctx, unsigned code, const uint8_t *data, size_t len)
 {
@@ -450,6 +457,7 @@ static int recv_init(struct recv *r, struct rx *rx)
 	flist_set_hooks(r->set, &hooks);
 	r->conn->on_msg = on_message;
 	r->conn->on_msg_ctx = r;
+	r->conn->on_wait = on_wait;
 	return 0;
 }
 
@@ -544,6 +552,7 @@ int receiver_run(struct xfer *x)
 	}
 	x->io_error |= atomic_load(&rx.io_error);
 	x->conn->on_msg = NULL;
+	x->conn->on_wait = NULL;
 	if (r.set)
 		x->stats.total_size = flist_set_stats(r.set)->total_size;
 	recv_done(&r);
