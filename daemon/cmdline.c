@@ -8,7 +8,9 @@
 #include "daemon/cmdline.h"
 #include "daemon/handshake.h"
 
-enum { OPT_DPARAM = 1000, OPT_HELP, OPT_VERBOSE, OPT_NO_VERBOSE, OPT_DAEMON };
+enum { OPT_DPARAM = 1000, OPT_HELP, OPT_VERBOSE, OPT_NO_VERBOSE, OPT_DAEMON, OPT_TEXT };
+/* Of options with a text the last one counts. */
+enum { TEXT_CONFIG, TEXT_ADDRESS, TEXT_LOG_FILE, TEXT_LOG_FORMAT, TEXT_SOCKOPTS, TEXT_TEMP_DIR, TEXTS };
 
 bool cmdline_is_daemon(int argc, char **argv)
 {
@@ -87,25 +89,25 @@ static int add_dparam(struct daemon_opts *o, char *arg)
 int cmdline_parse(struct daemon_opts *o, int argc, char **argv)
 {
 	int daemon = 0, server = 0, detach = 1, port = 0, family = 0, bwlimit = 0, protocol = HS_PROTOCOL, check = 0, dump = 0;
-	char *config = NULL, *address = NULL, *log_file = NULL, *log_format = NULL, *sockopts = NULL, *temp_dir = NULL;
+	char *text[TEXTS] = { NULL };
 	struct poptOption table[] = {
 		{ "daemon", 0, POPT_ARG_NONE, &daemon, 0, NULL, NULL },
-		{ "config", 0, POPT_ARG_STRING, &config, 0, NULL, NULL },
+		{ "config", 0, POPT_ARG_STRING, NULL, OPT_TEXT + TEXT_CONFIG, NULL, NULL },
 		{ "dparam", 'M', POPT_ARG_STRING, NULL, OPT_DPARAM, NULL, NULL },
 		{ "check-config", 0, POPT_ARG_NONE, &check, 0, NULL, NULL },
 		{ "dump-config", 0, POPT_ARG_NONE, &dump, 0, NULL, NULL },
-		{ "address", 0, POPT_ARG_STRING, &address, 0, NULL, NULL },
+		{ "address", 0, POPT_ARG_STRING, NULL, OPT_TEXT + TEXT_ADDRESS, NULL, NULL },
 		{ "port", 0, POPT_ARG_INT, &port, 0, NULL, NULL },
 		{ "ipv4", '4', POPT_ARG_VAL, &family, AF_INET, NULL, NULL },
 		{ "ipv6", '6', POPT_ARG_VAL, &family, AF_INET6, NULL, NULL },
 		{ "detach", 0, POPT_ARG_VAL, &detach, 1, NULL, NULL },
 		{ "no-detach", 0, POPT_ARG_VAL, &detach, 0, NULL, NULL },
 		{ "bwlimit", 0, POPT_ARG_INT, &bwlimit, 0, NULL, NULL },
-		{ "log-file", 0, POPT_ARG_STRING, &log_file, 0, NULL, NULL },
-		{ "log-file-format", 0, POPT_ARG_STRING, &log_format, 0, NULL, NULL },
-		{ "sockopts", 0, POPT_ARG_STRING, &sockopts, 0, NULL, NULL },
+		{ "log-file", 0, POPT_ARG_STRING, NULL, OPT_TEXT + TEXT_LOG_FILE, NULL, NULL },
+		{ "log-file-format", 0, POPT_ARG_STRING, NULL, OPT_TEXT + TEXT_LOG_FORMAT, NULL, NULL },
+		{ "sockopts", 0, POPT_ARG_STRING, NULL, OPT_TEXT + TEXT_SOCKOPTS, NULL, NULL },
 		{ "protocol", 0, POPT_ARG_INT, &protocol, 0, NULL, NULL },
-		{ "temp-dir", 'T', POPT_ARG_STRING, &temp_dir, 0, NULL, NULL },
+		{ "temp-dir", 'T', POPT_ARG_STRING, NULL, OPT_TEXT + TEXT_TEMP_DIR, NULL, NULL },
 		{ "verbose", 'v', POPT_ARG_NONE, NULL, OPT_VERBOSE, NULL, NULL },
 		{ "no-verbose", 0, POPT_ARG_NONE, NULL, OPT_NO_VERBOSE, NULL, NULL },
 		{ "no-v", 0, POPT_ARG_NONE, NULL, OPT_NO_VERBOSE, NULL, NULL },
@@ -126,6 +128,9 @@ int cmdline_parse(struct daemon_opts *o, int argc, char **argv)
 			o->verbose = 0;
 		} else if (opt == OPT_DPARAM) {
 			r = add_dparam(o, poptGetOptArg(pc));
+		} else if (opt >= OPT_TEXT) {
+			free(text[opt - OPT_TEXT]);
+			text[opt - OPT_TEXT] = poptGetOptArg(pc);
 		} else {
 			fprintf(stderr, "rsync: %s: %s (in daemon mode)\n", poptBadOption(pc, POPT_BADOPTION_NOALIAS), poptStrerror(opt));
 			fputs(type_help, stderr);
@@ -142,12 +147,16 @@ int cmdline_parse(struct daemon_opts *o, int argc, char **argv)
 		fprintf(stderr, "--protocol must be between %d and %d.\n", HS_PROTOCOL_MIN, HS_PROTOCOL);
 		r = -1;
 	}
-	o->config = config;
-	o->address = address;
-	o->log_file = log_file && *log_file ? log_file : NULL;
-	o->log_format = log_format;
-	o->sockopts = sockopts;
-	o->temp_dir = temp_dir;
+	if (text[TEXT_LOG_FILE] && !*text[TEXT_LOG_FILE]) {
+		free(text[TEXT_LOG_FILE]);
+		text[TEXT_LOG_FILE] = NULL;
+	}
+	o->config = text[TEXT_CONFIG];
+	o->address = text[TEXT_ADDRESS];
+	o->log_file = text[TEXT_LOG_FILE];
+	o->log_format = text[TEXT_LOG_FORMAT];
+	o->sockopts = text[TEXT_SOCKOPTS];
+	o->temp_dir = text[TEXT_TEMP_DIR];
 	o->port = port;
 	o->family = family ? family : AF_UNSPEC;
 	o->protocol = protocol;

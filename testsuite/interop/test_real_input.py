@@ -95,6 +95,7 @@ def test_dev_serve(work):
     src, port = os.path.join(work, "src"), free_port()
     os.mkdir(src)
     write_file(os.path.join(src, "hello.txt"), b"hello\n", mtime=1_600_000_000_000_000_007)
+    settle(os.fsencode(src), 1_600_000_000_000_000_007)
     out = os.path.join(work, "out")
     with open(out, "wb") as f:
         serve = subprocess.Popen([os.path.join(TOP, "dev"), "serve", src, str(port)], stdin=subprocess.DEVNULL,
