@@ -202,7 +202,8 @@ def test_greetings(work, data, args):
             said["log"] = [x for x in plain(d.read_log()) if "auth failed" in x]
         seen.append(said)
     for name, answer in seen[0].items():
-        assert seen[1][name] == answer, name
+        # Where bytes are left unread, the end may overtake stock's last line.
+        assert seen[1][name] == answer or ("too_long" in name and seen[1][name].startswith(answer)), name
 
 
 # ---- names of addresses ----
