@@ -12,7 +12,7 @@ import subprocess
 import time
 
 import pytest
-from harness import Daemon, IS_ROOT, LIMIT, SANITIZED, STOCK_350, client, digest, state, write_file
+from harness import Daemon, IS_ROOT, LIMIT, SANITIZED, STOCK_350, client, digest, kill_pids, state, write_file
 from peer import entry, mux
 
 IDS = {"uid": 0, "gid": 0} if IS_ROOT else {}
@@ -428,30 +428,34 @@ def test_nobody_notices(work):
             pass
         with open(f"/proc/{c.pid}/task/{c.pid}/children") as f:
             group = [c.pid, *map(int, f.read().split())]
-        for pid in group:
-            os.kill(pid, signal.SIGSTOP)
-        neighbour = set(d.sessions()) - idle
-        assert neighbour and c.poll() is None, "the transfer was over before it could be stopped"
+        try:
+            for pid in group:
+                os.kill(pid, signal.SIGSTOP)
+            neighbour = set(d.sessions()) - idle
+            assert neighbour and c.poll() is None, "the transfer was over before it could be stopped"
 
-        def all_rows(n):
-            rows = list(ROWS.values())
-            for i in range(n):
-                talk(d.port, rows[i % len(rows)])
-            end = time.time() + LIMIT
-            while set(d.sessions()) - neighbour - idle and time.time() < end:
-                time.sleep(0.02)
-            assert set(d.sessions()) - idle == neighbour
+            def all_rows(n):
+                rows = list(ROWS.values())
+                for i in range(n):
+                    talk(d.port, rows[i % len(rows)])
+                end = time.time() + LIMIT
+                while set(d.sessions()) - neighbour - idle and time.time() < end:
+                    time.sleep(0.02)
+                assert set(d.sessions()) - idle == neighbour
 
-        all_rows(60 if not SANITIZED else 20)
-        before = pss(d)
-        all_rows(200 if not SANITIZED else 20)
-        grown = pss(d) - before
-        # What a sanitizer keeps of freed memory is no leak.
-        assert grown < (256 if not SANITIZED else 4096), f"{before} kB, {grown} kB more"
-        for pid in group:
-            assert state(pid) == "T"
-            os.kill(pid, signal.SIGCONT)
-        out = c.communicate(timeout=LIMIT)[0]
+            all_rows(60 if not SANITIZED else 20)
+            before = pss(d)
+            all_rows(200 if not SANITIZED else 20)
+            grown = pss(d) - before
+            # What a sanitizer keeps of freed memory is no leak.
+            assert grown < (256 if not SANITIZED else 4096), f"{before} kB, {grown} kB more"
+            for pid in group:
+                assert state(pid) == "T"
+                os.kill(pid, signal.SIGCONT)
+            out = c.communicate(timeout=LIMIT)[0]
+        finally:
+            if c.poll() is None:
+                kill_pids(group)
         assert c.returncode == 0 and not out, out
         assert digest(got + "/big") == digest(big)
 
