@@ -299,7 +299,7 @@ static void large_directory_sorts_in_any_input_order(void **state)
 	}
 }
 
-/* A million empty files must cost less than 100 bytes each beside their names, sorting included. */
+/* A million empty files must cost less than 82 bytes each beside their names, sorting included. */
 static void entries_are_compact(void **state)
 {
 	enum { N = 1000000, NAME = 10 };
@@ -322,7 +322,7 @@ static void entries_are_compact(void **state)
 	*p++ = 0;
 	f.varint_flags = false;
 	open_set(&f, true);
-	budget.total = (size_t)N * (100 + NAME);
+	budget.total = (size_t)N * (82 + NAME);
 	rd_init_mem(&r, b, (size_t)(p - b), &err);
 	fl = flist_read(set, &r, -1, &bits);
 	if (!fl)
